@@ -1,0 +1,69 @@
+/**
+ * Fields of structures in linear memory.
+ *
+ * A field is `msb << 16 | lsb`, absolute within its structure, as the specifications print it. With a
+ * constant field everything below folds to one load, one shift and one mask.
+ */
+
+/** Value of a field of the structure at `ptr`, shifted down to bit 0. */
+// @ts-ignore: decorator
+@inline
+export function read(ptr: usize, field: i32): u64 {
+  return (load<u64>(ptr + <usize>(((field & 0xffff) >> 6) << 3)) >> (<u64>field & 63)) & ones(field);
+}
+
+/** Value of a field, left at its place within its 64-bit word: an address field yields the address. */
+// @ts-ignore: decorator
+@inline
+export function readInPlace(ptr: usize, field: i32): u64 {
+  return load<u64>(ptr + <usize>(((field & 0xffff) >> 6) << 3)) & mask(field);
+}
+
+/** Value of a field of a 64-bit entry already loaded, shifted down to bit 0. */
+// @ts-ignore: decorator
+@inline
+export function get(entry: u64, field: i32): u64 {
+  return (entry >> (<u64>field & 63)) & ones(field);
+}
+
+/** Whether a one-bit field of a 64-bit entry is set. */
+// @ts-ignore: decorator
+@inline
+export function has(entry: u64, field: i32): bool {
+  return (entry & mask(field)) != 0;
+}
+
+/** `entry` with a field replaced. */
+// @ts-ignore: decorator
+@inline
+export function put(entry: u64, field: i32, value: u64): u64 {
+  return (entry & ~mask(field)) | ((value << (<u64>field & 63)) & mask(field));
+}
+
+/** Ones over the field's place within its 64-bit word. */
+// @ts-ignore: decorator
+@inline
+export function mask(field: i32): u64 {
+  return ones(field) << (<u64>field & 63);
+}
+
+/** As many ones as the field is wide. */
+// @ts-ignore: decorator
+@inline
+export function ones(field: i32): u64 {
+  return <u64>-1 >> <u64>(63 - ((field >> 16) - (field & 0xffff)));
+}
+
+/** Ones over bits [msb:lsb] of a 64-bit word; 0 when msb < lsb. */
+// @ts-ignore: decorator
+@inline
+export function span(msb: i32, lsb: i32): u64 {
+  return msb < lsb ? 0 : (<u64>-1 >> <u64>(63 - (msb - lsb))) << <u64>lsb;
+}
+
+/** 2^n - 1 for n in 0..64. */
+// @ts-ignore: decorator
+@inline
+export function below(n: i32): u64 {
+  return n >= 64 ? <u64>-1 : (<u64>1 << <u64>n) - 1;
+}

@@ -1,0 +1,35 @@
+/**
+ * Compiles the Wasm core and embeds it: `build/core.wasm` for those who load it themselves, and
+ * `src/core/binary.ts` (base64) so that `import` alone is enough, in Node, a page or a bundler.
+ *
+ * Does nothing when the outputs are newer than every source.
+ */
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import asc from "assemblyscript/asc";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const wasm = `${root}build/core.wasm`;
+const embedded = `${root}src/core/binary.ts`;
+
+const sources = readdirSync(`${root}assembly`, { recursive: true }).map((name) => `${root}assembly/${name}`);
+const newest = Math.max(...[...sources, `${root}asconfig.json`].map((path) => statSync(path).mtimeMs));
+const fresh = [wasm, embedded].every((path) => existsSync(path) && statSync(path).mtimeMs > newest);
+
+if (!fresh) {
+  mkdirSync(`${root}build`, { recursive: true });
+  const { error, stderr } = await asc.main(["--target", "release", "--config", "asconfig.json", "--baseDir", root]);
+  const messages = stderr.toString().trim();
+  if (messages) console.error(messages);
+  if (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+  const bytes = readFileSync(wasm);
+  writeFileSync(
+    embedded,
+    `// Written by assembly/build.mjs from build/core.wasm; not kept in git.\nexport const CORE_BASE64: string =\n  "${bytes.toString("base64")}";\n`,
+  );
+}
+mkdirSync(`${root}dist`, { recursive: true });
+copyFileSync(wasm, `${root}dist/core.wasm`);

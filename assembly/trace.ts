@@ -1,0 +1,89 @@
+/**
+ * One walker, two compilations.
+ *
+ * Every walking function takes a type argument: `Fast` leaves no trace and costs nothing, `Traced`
+ * notes each entry read and each check made in the unit's trace buffer. `isFloat<T>()` is decided at
+ * compile time, so the two cannot come to differ in what they conclude.
+ */
+import { STEP, STEP_BYTES, STEP_CHECKS, TRACE, UNIT } from "./layout/core";
+
+export type Fast = i32;
+export type Traced = f32;
+
+/** Starts an empty trace. */
+// @ts-ignore: decorator
+@inline
+export function begin<T>(unit: usize): void {
+  if (isFloat<T>()) {
+    const trace = load<u32>(unit, UNIT.TRACE);
+    store<u32>(trace, 0, TRACE.COUNT);
+    store<u32>(trace, 0, TRACE.DROPPED);
+  }
+}
+
+/** Notes that `words` 64-bit words were read at `gpa`; `ptr` = 0 notes a read that failed. */
+// @ts-ignore: decorator
+@inline
+export function step<T>(unit: usize, structure: u8, stage: u8, level: u8, gpa: u64, index: u64, ptr: usize, words: u8): void {
+  if (isFloat<T>()) noteStep(unit, structure, stage, level, gpa, index, ptr, words);
+}
+
+/** Notes a check of the entry read last, and hands back whether it failed. */
+// @ts-ignore: decorator
+@inline
+export function check<T>(unit: usize, id: u8, failed: bool): bool {
+  if (isFloat<T>()) noteCheck(unit, id, failed);
+  return failed;
+}
+
+/** Notes that the entry read last was replaced in memory by `value`. */
+// @ts-ignore: decorator
+@inline
+export function update<T>(unit: usize, value: u64): void {
+  if (isFloat<T>()) noteUpdate(unit, value);
+}
+
+function noteStep(unit: usize, structure: u8, stage: u8, level: u8, gpa: u64, index: u64, ptr: usize, words: u8): void {
+  const trace = load<u32>(unit, UNIT.TRACE);
+  const count = load<u32>(trace, TRACE.COUNT);
+  if (count >= load<u32>(trace, TRACE.CAPACITY)) {
+    store<u32>(trace, load<u32>(trace, TRACE.DROPPED) + 1, TRACE.DROPPED);
+    return;
+  }
+  store<u32>(trace, count + 1, TRACE.COUNT);
+  const at = trace + TRACE.STEPS + count * STEP_BYTES;
+  memory.fill(at, 0, STEP_BYTES);
+  store<u8>(at, structure, STEP.STRUCTURE);
+  store<u8>(at, level, STEP.LEVEL);
+  store<u8>(at, stage, STEP.STAGE);
+  store<u64>(at, gpa, STEP.ADDRESS);
+  store<u64>(at, index, STEP.INDEX);
+  if (!ptr) return;
+  store<u8>(at, words, STEP.WORDS);
+  memory.copy(at + STEP.ENTRY, ptr, <usize>words << 3);
+}
+
+/** The step noted last, or 0 if there is none (or it found no room). */
+function last(unit: usize): usize {
+  const trace = load<u32>(unit, UNIT.TRACE);
+  const count = load<u32>(trace, TRACE.COUNT);
+  if (!count || load<u32>(trace, TRACE.DROPPED)) return 0;
+  return trace + TRACE.STEPS + (count - 1) * STEP_BYTES;
+}
+
+function noteCheck(unit: usize, id: u8, failed: bool): void {
+  const at = last(unit);
+  if (!at) return;
+  const n = load<u8>(at, STEP.CHECKS);
+  if (n >= STEP_CHECKS) return;
+  store<u8>(at + n, id, STEP.CHECK_LIST);
+  store<u8>(at, n + 1, STEP.CHECKS);
+  if (failed) store<u8>(at, n + 1, STEP.FAILED);
+}
+
+function noteUpdate(unit: usize, value: u64): void {
+  const at = last(unit);
+  if (!at) return;
+  store<u64>(at, value, STEP.UPDATE);
+  store<u8>(at, 1, STEP.UPDATED);
+}

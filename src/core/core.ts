@@ -1,0 +1,125 @@
+/**
+ * One instance of the Wasm core over one linear memory of fixed size.
+ *
+ * This folder is the only one that says `WebAssembly`. Everything that lives in linear memory (guest
+ * RAM, unit blocks, caches, bitmaps, result blocks) is carved off with `allocate` and never moves:
+ * the memory never grows, so a view made once stays valid.
+ */
+import { CORE_BASE64 } from "./binary.ts";
+import type { CoreExports } from "./exports.ts";
+
+const PAGE = 65536;
+const MAX_PAGES = 65536;
+
+/** What the core calls for memory that the host backs; `region` is the index in the region table. */
+export interface HostMemory {
+  /** Fills `into`; false is a bus error. */
+  read(region: number, gpa: bigint, into: Uint8Array): boolean;
+  /** Takes `from`; false is a bus error. */
+  write(region: number, gpa: bigint, from: Uint8Array): boolean;
+  /** 1 replaced, 0 it differed from `expected`, -1 bus error. */
+  compareExchange(region: number, gpa: bigint, expected: bigint, replacement: bigint): number;
+}
+
+const NO_HOST: HostMemory = {
+  read: () => false,
+  write: () => false,
+  compareExchange: () => -1,
+};
+
+let compiled: WebAssembly.Module | undefined;
+
+/** The embedded module, compiled on first use. */
+export function coreModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(decodeBase64(CORE_BASE64));
+  return compiled;
+}
+
+export class Core {
+  readonly exports: CoreExports;
+  readonly u8: Uint8Array;
+  readonly u32: Uint32Array;
+  readonly view: DataView;
+  #next: number;
+  #end: number;
+
+  /**
+   * @param bytes size of linear memory, rounded up to 64 KiB; fixed from here on
+   * @param host serves host-backed guest memory; without it there is none
+   * @param module a ready-compiled `core.wasm`, for workers and pages that may not compile
+   * @throws RangeError when `bytes` is not in 64 KiB .. 4 GiB
+   */
+  constructor(bytes: number, host: HostMemory = NO_HOST, module: WebAssembly.Module = coreModule()) {
+    const pages = Math.ceil(bytes / PAGE);
+    if (!(pages >= 1 && pages <= MAX_PAGES)) {
+      throw new RangeError(`bytes: ${bytes} is not in 1..${MAX_PAGES * PAGE}`);
+    }
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.u8 = new Uint8Array(memory.buffer);
+    this.u32 = new Uint32Array(memory.buffer);
+    this.view = new DataView(memory.buffer);
+    const at = (ptr: number, count: number) => this.u8.subarray(ptr >>> 0, (ptr >>> 0) + count);
+    const instance = new WebAssembly.Instance(module, {
+      env: { memory },
+      host: {
+        read: (region: number, gpa: bigint, ptr: number, count: number) =>
+          host.read(region, BigInt.asUintN(64, gpa), at(ptr, count)),
+        write: (region: number, gpa: bigint, ptr: number, count: number) =>
+          host.write(region, BigInt.asUintN(64, gpa), at(ptr, count)),
+        compareExchange: (region: number, gpa: bigint, expected: bigint, replacement: bigint) =>
+          host.compareExchange(
+            region,
+            BigInt.asUintN(64, gpa),
+            BigInt.asUintN(64, expected),
+            BigInt.asUintN(64, replacement),
+          ),
+      },
+    });
+    this.exports = instance.exports as unknown as CoreExports;
+    this.#next = this.exports.heapBase();
+    this.#end = this.u8.length;
+  }
+
+  /** Bytes not yet allocated. */
+  get free(): number {
+    return this.#end - this.#next;
+  }
+
+  /** Keeps everything from `ptr` on for another use (guest RAM). */
+  reserveFrom(ptr: number): void {
+    this.#end = ptr;
+  }
+
+  /**
+   * Takes `bytes` of zeroed linear memory, for good.
+   * @param align a power of two
+   * @throws RangeError when the memory, sized at construction, has no room left
+   */
+  allocate(bytes: number, align = 64): number {
+    const ptr = Math.ceil(this.#next / align) * align;
+    if (ptr + bytes > this.#end) {
+      throw new RangeError(
+        `bytes: ${bytes} do not fit, ${Math.max(0, this.#end - ptr)} bytes of workspace are left (size it at construction)`,
+      );
+    }
+    this.#next = ptr + bytes;
+    return ptr;
+  }
+}
+
+/** `atob` belongs to the DOM's library; this is all that is needed of it. */
+function decodeBase64(text: string): Uint8Array {
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const value = new Uint8Array(128);
+  for (let i = 0; i < 64; i++) value[alphabet.charCodeAt(i)] = i;
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  const bytes = new Uint8Array((text.length / 4) * 3);
+  for (let i = 0, j = 0; i < text.length; i += 4) {
+    let word = 0;
+    for (let k = 0; k < 4; k++) word = (word << 6) | (value[text.charCodeAt(i + k)] as number);
+    bytes[j++] = word >> 16;
+    bytes[j++] = word >> 8;
+    bytes[j++] = word;
+  }
+  return bytes.subarray(0, bytes.length - padding);
+}
