@@ -10,4 +10,4 @@ export function runs(short: number, long: number): number {
   return LONG ? long : short;
 }
 
-export const seed: number = process.env["SEED"] ? Number(process.env["SEED"]) : (Date.now() ^ 0x5eed) >>> 0;
+export const seed: number = process.env.SEED ? Number(process.env.SEED) : (Date.now() ^ 0x5eed) >>> 0;
