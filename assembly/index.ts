@@ -1,3 +1,15 @@
 /** The ABI: everything the TypeScript side can call. */
+export {
+  bitmapAlloc,
+  bitmapAllocMany,
+  bitmapCount,
+  bitmapFirstFree,
+  bitmapFree,
+  bitmapFreeMany,
+  bitmapNext,
+  bitmapReserve,
+  bitmapReset,
+  bitmapTest,
+} from "./bitmap";
 export { heapBase } from "./core";
 export { copyFromGuest, copyToGuest } from "./memory";

@@ -1,4 +1,5 @@
 /** The public names, one by one. */
+export { ID_BITMAP_BYTES, IdBitmap, MAX_ID } from "./ioasid/bitmap.ts";
 export type {
   Access,
   AddressType,

@@ -4,6 +4,16 @@
  */
 export interface CoreExports {
   heapBase(): number;
+  bitmapAlloc(bitmap: number, min: number, max: number): number;
+  bitmapAllocMany(bitmap: number, min: number, max: number, ids: number, count: number): number;
+  bitmapCount(bitmap: number): number;
+  bitmapFirstFree(bitmap: number, min: number, max: number): number;
+  bitmapFree(bitmap: number, id: number): number;
+  bitmapFreeMany(bitmap: number, ids: number, count: number): number;
+  bitmapNext(bitmap: number, from: number): number;
+  bitmapReserve(bitmap: number, id: number): number;
+  bitmapReset(bitmap: number): void;
+  bitmapTest(bitmap: number, id: number): number;
   copyFromGuest(ptr: number, gpa: bigint, bytes: number): number;
   copyToGuest(gpa: bigint, ptr: number, bytes: number): number;
 }

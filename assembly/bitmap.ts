@@ -1,0 +1,199 @@
+/**
+ * A hierarchical bitmap over 2^20 IDs: lowest free, reserve, free, next in use, each in a few loads.
+ *
+ * Functions take a pointer to a block of BITMAP_BYTES (`layout/bitmap.ts`), so many bitmaps share one
+ * memory. "None" is -1; IDs from 0x100000 on are never free and never in use.
+ */
+import {
+  BITMAP,
+  BITMAP_BYTES,
+  BITMAP_IDS,
+  BITMAP_WORDS_0,
+  BITMAP_WORDS_1,
+  BITMAP_WORDS_2,
+} from "./layout/bitmap";
+
+const IDS: u32 = BITMAP_IDS;
+const ALL: u64 = 0xffff_ffff_ffff_ffff;
+
+/** What `seek` looks for: a type, so that the choice is made at compile time. */
+type Free = i32;
+type Used = f32;
+
+/** Takes the lowest free ID in [min, max]; -1 when there is none. */
+export function bitmapAlloc(bitmap: usize, min: u32, max: u32): i32 {
+  const id = bitmapFirstFree(bitmap, min, max);
+  if (id >= 0) take(bitmap, id);
+  return id;
+}
+
+/** Takes up to `count` lowest free IDs in [min, max] into u32s at `ids`; returns how many. */
+export function bitmapAllocMany(bitmap: usize, min: u32, max: u32, ids: usize, count: u32): u32 {
+  for (let i: u32 = 0; i < count; i++) {
+    const id = bitmapAlloc(bitmap, min, max);
+    if (id < 0) return i;
+    store<u32>(ids + (<usize>i << 2), id);
+    min = id + 1;
+  }
+  return count;
+}
+
+/** The lowest free ID in [min, max], left free; -1 when there is none. */
+export function bitmapFirstFree(bitmap: usize, min: u32, max: u32): i32 {
+  if (min >= IDS) return -1;
+  const id = seek<Free>(bitmap, min);
+  return <u32>id <= max ? id : -1;
+}
+
+/** Takes this very ID; false when it is in use or out of range. */
+export function bitmapReserve(bitmap: usize, id: u32): bool {
+  if (id >= IDS || bitmapTest(bitmap, id)) return false;
+  take(bitmap, id);
+  return true;
+}
+
+/** Gives an ID back; false when it was not in use. */
+export function bitmapFree(bitmap: usize, id: u32): bool {
+  if (id >= IDS) return false;
+  const ptr = wordOf(bitmap, id);
+  const old = load<u64>(ptr, BITMAP.BITS);
+  const now = old & ~bitOf(id);
+  if (now == old) return false;
+  store<u64>(ptr, now, BITMAP.BITS);
+  store<u32>(bitmap, load<u32>(bitmap) - 1);
+  if (old == ALL) clearFull(bitmap, id >> 6);
+  if (!now) clearAny(bitmap, id >> 6);
+  return true;
+}
+
+/** Frees `count` IDs, u32s at `ids`; returns how many of them were in use. */
+export function bitmapFreeMany(bitmap: usize, ids: usize, count: u32): u32 {
+  let freed: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) freed += <u32>bitmapFree(bitmap, load<u32>(ids + (<usize>i << 2)));
+  return freed;
+}
+
+/** Whether an ID is in use. */
+export function bitmapTest(bitmap: usize, id: u32): bool {
+  return id < IDS && (load<u64>(wordOf(bitmap, id), BITMAP.BITS) & bitOf(id)) != 0;
+}
+
+/** The lowest ID in use that is not below `from`; -1 when there is none. */
+export function bitmapNext(bitmap: usize, from: u32): i32 {
+  return from < IDS ? seek<Used>(bitmap, from) : -1;
+}
+
+/** IDs in use. */
+export function bitmapCount(bitmap: usize): u32 {
+  return load<u32>(bitmap, BITMAP.COUNT);
+}
+
+/** Frees everything. */
+export function bitmapReset(bitmap: usize): void {
+  memory.fill(bitmap, 0, BITMAP_BYTES);
+}
+
+/** Word of `index` on the level whose first word is at `level`. */
+// @ts-ignore: decorator
+@inline
+function wordOf(level: usize, index: u32): usize {
+  return level + (<usize>(index >> 6) << 3);
+}
+
+// @ts-ignore: decorator
+@inline
+function bitOf(index: u32): u64 {
+  return <u64>1 << <u64>(index & 63);
+}
+
+/** The bits of a word worth descending to: those not FULL, or those with ANY. */
+// @ts-ignore: decorator
+@inline
+function wanted<T>(level: usize, word: u32): u64 {
+  const bits = load<u64>(level + (<usize>word << 3));
+  return isFloat<T>() ? bits : ~bits;
+}
+
+/** Lowest free or used ID from `from` (< IDS) on, or -1: up while there is nothing, then down. */
+// @ts-ignore: decorator
+@inline
+function seek<T>(bitmap: usize, from: u32): i32 {
+  let word0 = from >> 6;
+  let bits = wanted<T>(bitmap + BITMAP.BITS, word0) & (ALL << <u64>(from & 63));
+  if (!bits) {
+    word0 = seekAbove<T>(bitmap, word0 + 1);
+    if (word0 == BITMAP_WORDS_0) return -1;
+    bits = wanted<T>(bitmap + BITMAP.BITS, word0);
+  }
+  return (word0 << 6) | <u32>ctz(bits);
+}
+
+/** The first word of level 0 from `from` on that is worth a look; BITMAP_WORDS_0 when there is none. */
+function seekAbove<T>(bitmap: usize, from: u32): u32 {
+  if (from == BITMAP_WORDS_0) return BITMAP_WORDS_0;
+  const level1 = bitmap + (isFloat<T>() ? BITMAP.ANY_1 : BITMAP.FULL_1);
+  let word1 = from >> 6;
+  let bits = wanted<T>(level1, word1) & (ALL << <u64>(from & 63));
+  if (!bits) {
+    if (++word1 == BITMAP_WORDS_1) return BITMAP_WORDS_0;
+    const level2 = bitmap + (isFloat<T>() ? BITMAP.ANY_2 : BITMAP.FULL_2);
+    let word2 = word1 >> 6;
+    bits = wanted<T>(level2, word2) & (ALL << <u64>(word1 & 63));
+    while (!bits) {
+      if (++word2 == BITMAP_WORDS_2) return BITMAP_WORDS_0;
+      bits = wanted<T>(level2, word2);
+    }
+    word1 = (word2 << 6) | <u32>ctz(bits);
+    bits = wanted<T>(level1, word1);
+  }
+  return (word1 << 6) | <u32>ctz(bits);
+}
+
+/** Marks a free ID as used, and what that changes above it. */
+// @ts-ignore: decorator
+@inline
+function take(bitmap: usize, id: u32): void {
+  const ptr = wordOf(bitmap, id);
+  const old = load<u64>(ptr, BITMAP.BITS);
+  const now = old | bitOf(id);
+  store<u64>(ptr, now, BITMAP.BITS);
+  store<u32>(bitmap, load<u32>(bitmap) + 1);
+  if (!old) setAny(bitmap, id >> 6);
+  if (now == ALL) setFull(bitmap, id >> 6);
+}
+
+function setAny(bitmap: usize, word0: u32): void {
+  const ptr = wordOf(bitmap, word0);
+  const old = load<u64>(ptr, BITMAP.ANY_1);
+  store<u64>(ptr, old | bitOf(word0), BITMAP.ANY_1);
+  if (old) return;
+  const above = wordOf(bitmap, word0 >> 6);
+  store<u64>(above, load<u64>(above, BITMAP.ANY_2) | bitOf(word0 >> 6), BITMAP.ANY_2);
+}
+
+function clearAny(bitmap: usize, word0: u32): void {
+  const ptr = wordOf(bitmap, word0);
+  const now = load<u64>(ptr, BITMAP.ANY_1) & ~bitOf(word0);
+  store<u64>(ptr, now, BITMAP.ANY_1);
+  if (now) return;
+  const above = wordOf(bitmap, word0 >> 6);
+  store<u64>(above, load<u64>(above, BITMAP.ANY_2) & ~bitOf(word0 >> 6), BITMAP.ANY_2);
+}
+
+function setFull(bitmap: usize, word0: u32): void {
+  const ptr = wordOf(bitmap, word0);
+  const now = load<u64>(ptr, BITMAP.FULL_1) | bitOf(word0);
+  store<u64>(ptr, now, BITMAP.FULL_1);
+  if (now != ALL) return;
+  const above = wordOf(bitmap, word0 >> 6);
+  store<u64>(above, load<u64>(above, BITMAP.FULL_2) | bitOf(word0 >> 6), BITMAP.FULL_2);
+}
+
+function clearFull(bitmap: usize, word0: u32): void {
+  const ptr = wordOf(bitmap, word0);
+  const old = load<u64>(ptr, BITMAP.FULL_1);
+  store<u64>(ptr, old & ~bitOf(word0), BITMAP.FULL_1);
+  if (old != ALL) return;
+  const above = wordOf(bitmap, word0 >> 6);
+  store<u64>(above, load<u64>(above, BITMAP.FULL_2) & ~bitOf(word0 >> 6), BITMAP.FULL_2);
+}
