@@ -127,8 +127,8 @@ export enum RESULT {
   CLASS = 50,
   /** u8 level of the entry. */
   LEVEL = 51,
-  /** u32 spare. */
-  SPARE = 52,
+  /** u32 REQUEST_FLAG bits as the checks saw them (SMMUv3: after PRIVCFG and INSTCFG). */
+  EFFECTIVE = 52,
   /** u64 first word of the entry at fault. */
   ENTRY = 56,
 }

@@ -1,0 +1,208 @@
+/**
+ * Our own ABI for one SMMU: its unit block, and the numbers its walks report. No hardware facts here.
+ *
+ * `smmuConfigure` computes everything from `DERIVED` on from the register values before it.
+ */
+/** Offsets in the unit block; the first is UNIT.VENDOR of `core.ts`. */
+export enum SMMU {
+  /** u32 each: register values, as a driver would read them. */
+  IDR0 = 576,
+  IDR1 = 580,
+  IDR3 = 584,
+  IDR5 = 588,
+  AIDR = 592,
+  CR0 = 596,
+  CR2 = 600,
+  GBPA = 604,
+  STRTAB_BASE_CFG = 608,
+  /** u64 */
+  STRTAB_BASE = 616,
+
+  /** u64 StreamIDs that exist; 0 with SMMUEN = 0. */
+  STREAMS = 640,
+  /** u64 aligned base of the stream table. */
+  STREAM_TABLE = 648,
+  /** u32 log2 of the STEs beneath one L1STD; 0 = linear table. */
+  SPLIT = 656,
+  /** u32 bits of output and of intermediate addresses (OAS, IAS). */
+  OAS = 660,
+  IAS = 664,
+  /** u32 largest STE.S1CDMax. */
+  SSID_BITS = 668,
+  /** u64 each: bits of STE words 0..2 that call for the full check; word 2 for stage 2 only. */
+  STE_ODD0 = 672,
+  STE_ODD1 = 680,
+  STE_ODD2 = 688,
+  /** u64 each: bits of CD word 0 that call for the full check, and what they are when plain. */
+  CD_ODD0 = 696,
+  CD_PLAIN0 = 704,
+  /** u32 FEATURE bits. */
+  FEATURES = 712,
+  /** u8 x 8: address bits by CD.IPS or STE.S2PS, at most OAS. */
+  OUTPUT_BITS = 720,
+  /** Stage 2 result: u64 address, u64 descriptor, u32 GEOMETRY, u32 attributes and rights. */
+  STAGE2 = 736,
+  /** u32 x 256 GEOMETRY by CD_TG0_T0SZ, by CD_TG1_T1SZ, u32 x 1024 by STE.S2TG, S2SL0, S2T0SZ. */
+  GEOMETRY0 = 832,
+  GEOMETRY1 = 1856,
+  GEOMETRY2 = 2880,
+  /** u64: where the warming pass leaves what it read, so that it is not optimised away. */
+  SINK = 6976,
+  /** Lanes of the warming pass. */
+  LANES = 7040,
+  END = 8768,
+}
+export const SMMU_UNIT_BYTES = SMMU.END;
+
+/** How the tables of one configuration are shaped; a whole word of 0 = illegal combination. */
+export enum GEOMETRY {
+  /** log2 of the granule. */
+  PAGE_SHIFT = (7 << 16) | 0,
+  /** Lowest input address bit that the start level's index uses. */
+  START_SHIFT = (15 << 16) | 8,
+  /** Input address bits (64 - TxSZ). */
+  INPUT_BITS = (23 << 16) | 16,
+  START_LEVEL = (25 << 16) | 24,
+  /** Bit n: level n may hold blocks (or pages). */
+  LEAF_LEVELS = (31 << 16) | 28,
+}
+
+/** What the ID and control registers come down to. */
+export enum FEATURE {
+  STAGE1 = 1 << 0,
+  STAGE2 = 1 << 1,
+  /** HTTU: access flag; dirty state. */
+  HTTU_ACCESS = 1 << 2,
+  HTTU_DIRTY = 1 << 3,
+  /** Some 64 KiB granule addresses have 52 bits (OAS = 52). */
+  LONG_ADDRESSES = 1 << 4,
+  HYP = 1 << 5,
+  E2H = 1 << 6,
+  HAD = 1 << 7,
+  XNX = 1 << 8,
+  FWB = 1 << 9,
+  PERMISSION_OVERRIDES = 1 << 10,
+  TYPE_OVERRIDES = 1 << 11,
+  ATS = 1 << 12,
+  ATS_CHECK = 1 << 13,
+  RECORD_BAD_SID = 1 << 14,
+  RECORD_ATS_CONFIG = 1 << 15,
+  SMMUEN = 1 << 16,
+  VMID16 = 1 << 17,
+  ASID16 = 1 << 18,
+  CD2L = 1 << 19,
+  NS1ATS = 1 << 20,
+  RAZ_WI = 1 << 21,
+  LITTLE_ENDIAN = 1 << 22,
+  BIG_ENDIAN = 1 << 23,
+  /** STALL_MODEL: stalling possible; terminating possible. */
+  STALL = 1 << 24,
+  TERMINATE = 1 << 25,
+}
+
+/** RESULT.EXTRA. */
+export enum EXTRA {
+  WORLD = (1 << 16) | 0,
+  /** Leaf with nG = 0. */
+  GLOBAL = (2 << 16) | 2,
+  ASET = (3 << 16) | 3,
+  /** log2 of the stage 1 and stage 2 leaf sizes; 0 = stage not used. */
+  STAGE1_SHIFT = (13 << 16) | 8,
+  STAGE2_SHIFT = (21 << 16) | 16,
+}
+/** StreamWorld, IHI 0070 3.8. */
+export enum WORLD {
+  NS_EL1 = 0,
+  EL2 = 1,
+  EL2_E2H = 2,
+  /** No translation: bypass, abort. */
+  NONE = 3,
+}
+
+/** RESULT.ATTRIBUTES. */
+export enum ATTRIBUTE {
+  /** Memory type and allocation hints as a MAIR byte. */
+  TYPE = (7 << 16) | 0,
+  /** SHAREABILITY */
+  SH = (9 << 16) | 8,
+  /** PnU and InD as the transaction goes out, after PRIVCFG and INSTCFG. */
+  PRIVILEGED = (10 << 16) | 10,
+  INSTRUCTION = (11 << 16) | 11,
+}
+
+/** Structures that a trace names. */
+export enum STRUCTURE {
+  L1STD = 1,
+  STE = 2,
+  L1CD = 3,
+  CD = 4,
+  DESCRIPTOR = 5,
+}
+
+/** Checks, in the order of the walk. */
+export enum CHECK {
+  NONE = 0,
+  GBPA_ABORT,
+  GBPA_SIZE,
+  SID_RANGE,
+  L1STD_FETCH,
+  L1STD_SPAN,
+  L1STD_INDEX,
+  STE_FETCH,
+  STE_V,
+  STE_CONFIG,
+  STE_S1P,
+  STE_S2P,
+  STE_EATS_SPLIT,
+  STE_EATS_STALL,
+  STE_STRW,
+  STE_S1STALLD,
+  STE_S1CDMAX,
+  STE_S1FMT,
+  STE_S1CONTEXTPTR,
+  STE_S2FWB,
+  STE_S2S,
+  STE_S2AA64,
+  STE_HTTU,
+  STE_S2TG,
+  STE_S2TTB,
+  STE_S2T0SZ,
+  STE_S2SL0,
+  STE_S2ENDI,
+  STE_S2VMID,
+  ATS_REQUEST,
+  ATS_FORBIDDEN,
+  ATS_SIZE,
+  SUBSTREAM_UNEXPECTED,
+  SUBSTREAM_RANGE,
+  SUBSTREAM_MISSING,
+  SUBSTREAM_ZERO,
+  BYPASS_SIZE,
+  IAS_SIZE,
+  L1CD_FETCH,
+  L1CD_V,
+  L1CD_L2PTR,
+  CD_FETCH,
+  CD_V,
+  CD_S1STALLD,
+  CD_A,
+  CD_S,
+  CD_ENDI,
+  CD_AA64,
+  CD_HTTU,
+  CD_ASID,
+  CD_TXSZ,
+  CD_TGX,
+  CD_TTBX,
+  INPUT_RANGE,
+  INPUT_EPD,
+  PTE_FETCH,
+  PTE_VALID,
+  PTE_TYPE,
+  PTE_ADDRESS,
+  PTE_AF,
+  PTE_S2PTW,
+  PTE_PERMISSION,
+  PTE_UPDATE,
+}
+export const CHECKS = CHECK.PTE_UPDATE + 1;
