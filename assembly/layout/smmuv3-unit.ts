@@ -67,37 +67,38 @@ export enum GEOMETRY {
   LEAF_LEVELS = (31 << 16) | 28,
 }
 
-/** What the ID and control registers come down to. */
+/** What the ID and control registers come down to: fields of SMMU.FEATURES. */
 export enum FEATURE {
-  STAGE1 = 1 << 0,
-  STAGE2 = 1 << 1,
-  /** HTTU: access flag; dirty state. */
-  HTTU_ACCESS = 1 << 2,
-  HTTU_DIRTY = 1 << 3,
-  /** Some 64 KiB granule addresses have 52 bits (OAS = 52). */
-  LONG_ADDRESSES = 1 << 4,
-  HYP = 1 << 5,
-  E2H = 1 << 6,
-  HAD = 1 << 7,
-  XNX = 1 << 8,
-  FWB = 1 << 9,
-  PERMISSION_OVERRIDES = 1 << 10,
-  TYPE_OVERRIDES = 1 << 11,
-  ATS = 1 << 12,
-  ATS_CHECK = 1 << 13,
-  RECORD_BAD_SID = 1 << 14,
-  RECORD_ATS_CONFIG = 1 << 15,
-  SMMUEN = 1 << 16,
-  VMID16 = 1 << 17,
-  ASID16 = 1 << 18,
-  CD2L = 1 << 19,
-  NS1ATS = 1 << 20,
-  RAZ_WI = 1 << 21,
-  LITTLE_ENDIAN = 1 << 22,
-  BIG_ENDIAN = 1 << 23,
-  /** STALL_MODEL: stalling possible; terminating possible. */
-  STALL = 1 << 24,
-  TERMINATE = 1 << 25,
+  SMMUEN = (0 << 16) | 0,
+  STAGE1 = (1 << 16) | 1,
+  STAGE2 = (2 << 16) | 2,
+  /** IDR0.HTTU: access flag; dirty state. */
+  HTTU_ACCESS = (3 << 16) | 3,
+  HTTU_DIRTY = (4 << 16) | 4,
+  /** Descriptors of the 64 KiB granule hold 52-bit addresses (OAS = 52). */
+  LONG_ADDRESSES = (5 << 16) | 5,
+  HYP = (6 << 16) | 6,
+  E2H = (7 << 16) | 7,
+  XNX = (8 << 16) | 8,
+  FWB = (9 << 16) | 9,
+  PERMISSION_OVERRIDES = (10 << 16) | 10,
+  TYPE_OVERRIDES = (11 << 16) | 11,
+  ATS = (12 << 16) | 12,
+  /** EATS = 2 is possible (NS1ATS = 0). */
+  ATS_SPLIT = (13 << 16) | 13,
+  ATS_CHECK = (14 << 16) | 14,
+  RECORD_BAD_SID = (15 << 16) | 15,
+  RECORD_ATS_CONFIG = (16 << 16) | 16,
+  VMID16 = (17 << 16) | 17,
+  ASID16 = (18 << 16) | 18,
+  CD2L = (19 << 16) | 19,
+  RAZ_WI = (20 << 16) | 20,
+  LITTLE_ENDIAN = (21 << 16) | 21,
+  BIG_ENDIAN = (22 << 16) | 22,
+  /** STALL_MODEL: faults may stall; faults may terminate. */
+  STALL = (23 << 16) | 23,
+  TERMINATE = (24 << 16) | 24,
+  HAD = (25 << 16) | 25,
 }
 
 /** RESULT.EXTRA. */
