@@ -97,6 +97,9 @@ export interface Fault {
 
 export type Outcome = Translation | Fault;
 
+/** Takes a message-signalled interrupt that a unit sends: a write of the dword `data` to `address`. */
+export type InterruptSink = (address: bigint, data: number) => void;
+
 /** A check that a walk made. */
 export interface TraceCheck {
   /** Short name, e.g. "LCT.2". */

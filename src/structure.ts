@@ -23,15 +23,36 @@ export interface FieldValue extends FieldInfo {
 export function fieldsOf(layout: Layout): FieldInfo[] {
   const fields: FieldInfo[] = [];
   for (const [name, field] of Object.entries(layout)) {
-    if (typeof field === "number") fields.push({ name, msb: field >>> 16, lsb: field & 0xffff });
+    if (typeof field === "number") fields.push({ name, msb: msbOf(field), lsb: lsbOf(field) });
   }
   return fields;
 }
 
+const msbOf = (field: number): number => field >>> 16;
+const lsbOf = (field: number): number => field & 0xffff;
+
+/** Ones over a field's place in a structure that is one number. */
+export function maskOf(field: number): bigint {
+  return ((1n << BigInt(msbOf(field) - lsbOf(field) + 1)) - 1n) << BigInt(lsbOf(field));
+}
+
+/** Value of a field of a structure that is one number of any width, shifted down to bit 0. */
+export function getBits(value: bigint, field: number): bigint {
+  return (value & maskOf(field)) >> BigInt(lsbOf(field));
+}
+
+/** `value` with a field replaced. @throws RangeError when `bits` is wider than the field */
+export function putBits(value: bigint, field: number, bits: bigint | number | boolean): bigint {
+  const mask = maskOf(field);
+  const shift = BigInt(lsbOf(field));
+  checkBigInt(`bits ${msbOf(field)}:${lsbOf(field)}`, BigInt(bits), 0n, mask >> shift);
+  return (value & ~mask) | (BigInt(bits) << shift);
+}
+
 /** Value of a field, shifted down to bit 0; a word not given counts as 0. */
 export function getField(words: readonly bigint[], field: number): bigint {
-  const msb = field >>> 16;
-  const lsb = field & 0xffff;
+  const msb = msbOf(field);
+  const lsb = lsbOf(field);
   const word = words[lsb >> 6] ?? 0n;
   return (word >> BigInt(lsb & 63)) & ((1n << BigInt(msb - lsb + 1)) - 1n);
 }
@@ -43,8 +64,8 @@ export function getInPlace(words: readonly bigint[], field: number): bigint {
 
 /** Replaces a field in `words`. @throws RangeError when the value is wider than the field */
 export function setField(words: bigint[], field: number, value: bigint | number | boolean): void {
-  const msb = field >>> 16;
-  const lsb = field & 0xffff;
+  const msb = msbOf(field);
+  const lsb = lsbOf(field);
   const ones = (1n << BigInt(msb - lsb + 1)) - 1n;
   const bits = checkBigInt(`bits ${msb}:${lsb}`, BigInt(value), 0n, ones);
   const shift = BigInt(lsb & 63);
