@@ -42,6 +42,11 @@ export interface Register<Name extends string = string> {
   wo?: bigint;
   /** Bits that a warm reset leaves alone. */
   sticky?: bigint;
+  /**
+   * Bits of `rw` that software cannot write at the moment (a queue's base while the queue is enabled).
+   * Told what the access writes, and the register before it.
+   */
+  locked?(written: bigint, before: bigint): bigint;
   /** Runs after the write took effect on the stored value. */
   effect?(write: RegisterWrite): void;
   /** Runs before a read: what hardware brings up to date for the reader. */
@@ -155,7 +160,8 @@ export class RegisterFile<Name extends string = string> {
     const mask = ones << shift;
     const written = (value & ones) << shift;
     const before = row.value;
-    const writable = (row.rw | row.wo) & mask;
+    const locked = row.register.locked?.(written, before) ?? 0n;
+    const writable = ((row.rw & ~locked) | row.wo) & mask;
     row.value = (before & ~writable & ~(written & row.rw1c)) | (written & writable);
     row.register.effect?.({ value: written, mask, before, after: row.value });
   }

@@ -27,6 +27,24 @@ describe("RegisterFile access", () => {
     expect(file.get("R")).toBe(0x12ff_55fan);
   });
 
+  it("leaves locked bits as they are, as long as they are locked", () => {
+    let enabled = true;
+    const file = fileOf({
+      name: "R",
+      offset: 0,
+      bits: 32,
+      rw: 0xffffn,
+      locked: (written, before) => (enabled || before === 0x00aan ? 0xff00n : 0n) | (written & 1n),
+    });
+    file.write(0, 4, 0x55aan);
+    expect(file.get("R")).toBe(0x00aan);
+    enabled = false;
+    file.write(0, 4, 0x55bbn);
+    expect(file.get("R")).toBe(0x00ban);
+    file.write(0, 4, 0x5500n);
+    expect(file.get("R")).toBe(0x5500n);
+  });
+
   it("reads a 64-bit register alike whole and in halves; a half's write leaves the other half alone", () => {
     const file = fileOf({ name: "R", offset: 8, bits: 64, layout: LAYOUT, rw: 0xffff_ffff_ffff_ffffn });
     file.write(8, 8, 0x1122_3344_5566_7788n);
