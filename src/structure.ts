@@ -11,6 +11,8 @@ export type Layout = Readonly<Record<string, string | number>>;
 
 export interface FieldInfo {
   name: string;
+  /** As the layout gives it. */
+  field: number;
   msb: number;
   lsb: number;
 }
@@ -23,7 +25,7 @@ export interface FieldValue extends FieldInfo {
 export function fieldsOf(layout: Layout): FieldInfo[] {
   const fields: FieldInfo[] = [];
   for (const [name, field] of Object.entries(layout)) {
-    if (typeof field === "number") fields.push({ name, msb: msbOf(field), lsb: lsbOf(field) });
+    if (typeof field === "number") fields.push({ name, field, msb: msbOf(field), lsb: lsbOf(field) });
   }
   return fields;
 }
@@ -99,12 +101,12 @@ export function build(
 
 /** Every field with its value. */
 export function describe(layout: Layout, words: readonly bigint[]): FieldValue[] {
-  return fieldsOf(layout).map((info) => ({ ...info, value: getField(words, (info.msb << 16) | info.lsb) }));
+  return fieldsOf(layout).map((info) => ({ ...info, value: getField(words, info.field) }));
 }
 
 /** Bits of `words` that no field of the layout names, as one mask a word. */
 export function unnamedBits(layout: Layout, words: readonly bigint[]): bigint[] {
   const named = words.map(() => 0n);
-  for (const { msb, lsb } of fieldsOf(layout)) setField(named, (msb << 16) | lsb, (1n << BigInt(msb - lsb + 1)) - 1n);
+  for (const { field, msb, lsb } of fieldsOf(layout)) setField(named, field, (1n << BigInt(msb - lsb + 1)) - 1n);
   return words.map((word, i) => word & ~(named[i] as bigint));
 }

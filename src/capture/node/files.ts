@@ -1,0 +1,49 @@
+/** Captures and their traces from files: plain or gzip, by path or by name. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { type Capture, parseCapture } from "../capture.ts";
+import { InputError } from "../input.ts";
+
+const JSON_ENDINGS = ["", ".json", ".json.gz"];
+
+/**
+ * Reads a capture: `x.json`, `x.json.gz`, or `x` with either beside it; its pages lie in
+ * `x.pages.bin` or `x.pages.bin.gz` in the same folder.
+ * @throws InputError for a file that is missing, unreadable or torn
+ */
+export function loadCapture(argument: string): Capture {
+  const json = firstFile(JSON_ENDINGS.map((ending) => argument + ending));
+  if (json === undefined) throw new InputError(argument, "", "no such capture (.json, .json.gz)");
+  const pages = companion(json, ".pages.bin");
+  if (pages === undefined) throw new InputError(`${stem(json)}.pages.bin`, "", `missing, ${json} needs it`);
+  return parseCapture(new TextDecoder().decode(readFile(json)), readFile(pages), { json, pages });
+}
+
+/** The file with another ending beside a capture, plain or gzip. */
+export function companion(json: string, ending: string): string | undefined {
+  return firstFile([stem(json) + ending, `${stem(json)}${ending}.gz`]);
+}
+
+/** A file's bytes, unpacked if they are gzip. @throws InputError */
+export function readFile(path: string): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new InputError(path, "", `cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`);
+  }
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  try {
+    return gunzipSync(bytes);
+  } catch (error) {
+    throw new InputError(path, "", `torn gzip file (${(error as Error).message})`);
+  }
+}
+
+function stem(json: string): string {
+  return json.replace(/\.json(\.gz)?$/, "");
+}
+
+function firstFile(paths: readonly string[]): string | undefined {
+  return paths.find((path) => existsSync(path) && statSync(path).isFile());
+}
