@@ -6,7 +6,6 @@
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import asc from "assemblyscript/asc";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const wasm = `${root}build/core.wasm`;
@@ -17,6 +16,8 @@ const newest = Math.max(...[...sources, `${root}asconfig.json`].map((path) => st
 const fresh = [wasm, embedded].every((path) => existsSync(path) && statSync(path).mtimeMs > newest);
 
 if (!fresh) {
+  // Loading the compiler takes longer than finding out that it is not needed.
+  const { default: asc } = await import("assemblyscript/asc");
   mkdirSync(`${root}build`, { recursive: true });
   const { error, stderr } = await asc.main(["--target", "release", "--config", "asconfig.json", "--baseDir", root]);
   const messages = stderr.toString().trim();
