@@ -10,6 +10,7 @@
  * and writes nothing; so do addresses where there is no register.
  */
 import { checkBigInt, checkInteger, hex } from "./check.ts";
+import type { Json } from "./snapshot.ts";
 import { fieldsOf, getBits, type Layout, maskOf, putBits } from "./structure.ts";
 
 /** What a write did to a register. */
@@ -51,6 +52,20 @@ export interface Register<Name extends string = string> {
   effect?(write: RegisterWrite): void;
   /** Runs before a read: what hardware brings up to date for the reader. */
   refresh?(): void;
+}
+
+/** Registers with state of their own that are mounted into somebody else's file. */
+export interface RegisterFragment {
+  /** Rows of the file. Their effects may use `file` once `mount` has given it to them. */
+  readonly registers: readonly Register[];
+  /** Called once, when the file that holds the rows is there. */
+  mount(file: RegisterFile): void;
+  /** After the file's own reset. */
+  reset(kind: ResetKind): void;
+  /** State that is not in the registers; plain JSON. */
+  snapshot(): Json;
+  /** @throws RangeError, and changes nothing, when `state` does not fit */
+  restore(state: Json): void;
 }
 
 export interface RegisterFileOptions {

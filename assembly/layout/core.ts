@@ -93,6 +93,11 @@ export enum REQUEST_FLAG {
   DWORD = 1 << 9,
   /** Look, but do not touch: accessed and dirty bits are left as they are. */
   PROBE = 1 << 10,
+  /**
+   * VT-d page request message (READ, WRITE, EXECUTE as it asks): the walk ends at the PASID entry, and
+   * TAGS and PASID of the result say where it belongs.
+   */
+  PAGE_REQUEST = 1 << 11,
 }
 
 /** What a walk says. The first RESULT.FAULT_PART bytes are always written, the rest on a fault only. */
