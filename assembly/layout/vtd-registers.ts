@@ -427,6 +427,22 @@ export enum VCMD_COMMAND {
   FREE_PASID = 2,
 }
 
+/** VCRSP.SC */
+export enum VCRSP_STATUS {
+  SUCCESS = 0,
+  /** Unknown, or not reported in VCCAP. */
+  UNDEFINED_COMMAND = 1,
+  /** None left to allocate, or what was to be freed is not allocated. */
+  NO_PASID = 16,
+}
+
+/** VCRSP.SC before revision 3.3. */
+export enum VCRSP_STATUS_BEFORE_3_3 {
+  SUCCESS = 0,
+  UNDEFINED_COMMAND = 1,
+  NO_PASID = 2,
+}
+
 /** Fault recording register (128). */
 export enum FRCD {
   FI = (63 << 16) | 12,
