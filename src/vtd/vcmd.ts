@@ -139,7 +139,7 @@ function rowsOf(layout: VcmdLayout, effect: (write: RegisterWrite) => void, busy
   const { registers } = layout;
   const writable = "OPERAND" in layout.VCMD ? (layout.VCMD.OPERAND as number) : layout.freePasid;
   const capabilities = layout.capabilities.reduce((bits, field) => bits | maskOf(field), 0n);
-  const all = ~(~0n << 64n);
+  const all = BigInt.asUintN(64, -1n);
   const locked = (): bigint => (busy() ? all : 0n);
   const rows: Register[] = [
     {
