@@ -19,6 +19,13 @@ export function readInPlace(ptr: usize, field: i32): u64 {
   return load<u64>(ptr + <usize>(((field & 0xffff) >> 6) << 3)) & mask(field);
 }
 
+/** The 64-bit word of the structure at `ptr` that holds a field. */
+// @ts-ignore: decorator
+@inline
+export function word(ptr: usize, field: i32): u64 {
+  return load<u64>(ptr + <usize>(((field & 0xffff) >> 6) << 3));
+}
+
 /** Value of a field of a 64-bit entry already loaded, shifted down to bit 0. */
 // @ts-ignore: decorator
 @inline

@@ -13,3 +13,5 @@ export {
 } from "./bitmap";
 export { heapBase } from "./core";
 export { copyFromGuest, copyToGuest } from "./memory";
+export { vtdConfigure } from "./vtd/configure";
+export { vtdWalk, vtdWalkMany, vtdWalkTraced } from "./vtd/walk";

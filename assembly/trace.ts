@@ -24,14 +24,14 @@ export function begin<T>(unit: usize): void {
 /** Notes that `words` 64-bit words were read at `gpa`; `ptr` = 0 notes a read that failed. */
 // @ts-ignore: decorator
 @inline
-export function step<T>(unit: usize, structure: u8, stage: u8, level: u8, gpa: u64, index: u64, ptr: usize, words: u8): void {
+export function step<T>(unit: usize, structure: i32, stage: i32, level: i32, gpa: u64, index: u64, ptr: usize, words: i32): void {
   if (isFloat<T>()) noteStep(unit, structure, stage, level, gpa, index, ptr, words);
 }
 
 /** Notes a check of the entry read last, and hands back whether it failed. */
 // @ts-ignore: decorator
 @inline
-export function check<T>(unit: usize, id: u8, failed: bool): bool {
+export function check<T>(unit: usize, id: i32, failed: bool): bool {
   if (isFloat<T>()) noteCheck(unit, id, failed);
   return failed;
 }
@@ -43,7 +43,7 @@ export function update<T>(unit: usize, value: u64): void {
   if (isFloat<T>()) noteUpdate(unit, value);
 }
 
-function noteStep(unit: usize, structure: u8, stage: u8, level: u8, gpa: u64, index: u64, ptr: usize, words: u8): void {
+function noteStep(unit: usize, structure: i32, stage: i32, level: i32, gpa: u64, index: u64, ptr: usize, words: i32): void {
   const trace = load<u32>(unit, UNIT.TRACE);
   const count = load<u32>(trace, TRACE.COUNT);
   if (count >= load<u32>(trace, TRACE.CAPACITY)) {
@@ -53,13 +53,13 @@ function noteStep(unit: usize, structure: u8, stage: u8, level: u8, gpa: u64, in
   store<u32>(trace, count + 1, TRACE.COUNT);
   const at = trace + TRACE.STEPS + count * STEP_BYTES;
   memory.fill(at, 0, STEP_BYTES);
-  store<u8>(at, structure, STEP.STRUCTURE);
-  store<u8>(at, level, STEP.LEVEL);
-  store<u8>(at, stage, STEP.STAGE);
+  store<u8>(at, <u8>structure, STEP.STRUCTURE);
+  store<u8>(at, <u8>level, STEP.LEVEL);
+  store<u8>(at, <u8>stage, STEP.STAGE);
   store<u64>(at, gpa, STEP.ADDRESS);
   store<u64>(at, index, STEP.INDEX);
   if (!ptr) return;
-  store<u8>(at, words, STEP.WORDS);
+  store<u8>(at, <u8>words, STEP.WORDS);
   memory.copy(at + STEP.ENTRY, ptr, <usize>words << 3);
 }
 
@@ -71,14 +71,14 @@ function last(unit: usize): usize {
   return trace + TRACE.STEPS + (count - 1) * STEP_BYTES;
 }
 
-function noteCheck(unit: usize, id: u8, failed: bool): void {
+function noteCheck(unit: usize, id: i32, failed: bool): void {
   const at = last(unit);
   if (!at) return;
-  const n = load<u8>(at, STEP.CHECKS);
+  const n: i32 = load<u8>(at, STEP.CHECKS);
   if (n >= STEP_CHECKS) return;
-  store<u8>(at + n, id, STEP.CHECK_LIST);
-  store<u8>(at, n + 1, STEP.CHECKS);
-  if (failed) store<u8>(at, n + 1, STEP.FAILED);
+  store<u8>(at + n, <u8>id, STEP.CHECK_LIST);
+  store<u8>(at, <u8>(n + 1), STEP.CHECKS);
+  if (failed) store<u8>(at, <u8>(n + 1), STEP.FAILED);
 }
 
 function noteUpdate(unit: usize, value: u64): void {

@@ -107,14 +107,15 @@ export enum STRUCTURE {
   FSPTE = 7,
   SSPTE = 8,
   HPTE = 9,
-  /** The request itself: no memory is read. */
-  REQUEST = 10,
+  /** The register, as latched: no memory is read. */
+  RTADDR = 10,
 }
 
 /** RESULT.CHECK and STEP.CHECK_LIST: the rule that was tried. Numbers are our own. */
 export enum CHECK {
   NONE = 0,
   IR_ILLEGAL_ACCESS,
+  AT,
   PTRS,
   TES,
   RTA_1_1,

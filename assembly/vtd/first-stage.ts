@@ -1,0 +1,173 @@
+/**
+ * First-stage translation, alone or on top of a second stage.
+ *
+ * VT-d rev 5.10, 3.6 "First-Stage Translation", 3.8 "Nested Translation" and 9.8 "First-Stage Paging
+ * Entries"; conditions SFS.*, SGN.1, SGN.2 and SGN.6.
+ */
+import { get, has, mask, put, word } from "../bits";
+import { REQUEST_FLAG } from "../layout/core";
+import {
+  FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET, FS_ADDRESS_BITS_4,
+} from "../layout/vtd";
+import { CHECK, STRUCTURE } from "../layout/vtd-faults";
+import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit";
+import { fetch } from "../memory";
+import { fault, faultOfRequest } from "./faults";
+import { markPath, pathIsWritable } from "./mark";
+import { locate, NOWHERE } from "./nested";
+import { NO_LEAF } from "./second-stage";
+import { check, marks, step } from "./trace";
+
+/** First stage alone; or nested, its entries found through the second stage. */
+export type Alone = i32;
+export type Nested = f32;
+
+/**
+ * Walks from FSPTPTR down to the leaf of `input` and checks permissions and the bits owed.
+ *
+ * Gives the leaf as the whole path grants it (see LEAF), or NO_LEAF with the fault, or START_OVER, in
+ * `result`. `pasid` points to the PASID entry.
+ */
+// @ts-ignore: decorator
+@inline
+export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u64, pasid: usize, input: u64): u64 {
+  const control = word(pasid, PASID.FSPTPTR);
+  const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
+  // § F1
+  const upper = <i64>input >> (FS_ADDRESS_BITS_4 - 1 + LEVEL_BITS * get(control, PASID.FSPM));
+  if (check<T>(unit, CHECK.SGN_1, upper != 0 && upper != -1)) {
+    faultOfRequest(result, flags, CHECK.SGN_1, met);
+    return NO_LEAF;
+  }
+  let table = control & mask(PASID.FSPTPTR);
+  let level = top;
+  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
+  let granted: u64 = -1;
+  let entry: u64 = 0;
+  while (true) {
+    let at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
+    if (isFloat<N>()) {
+      // § F2
+      at = locate<T>(unit, result, flags, met, pasid, at, level, top);
+      if (at == NOWHERE) return NO_LEAF;
+    }
+    const ptr = fetch(unit, at, 8, SLOT.FSPTE);
+    step<T>(unit, STRUCTURE.FSPTE, 1, level, at, (at & mask(TABLE_OFFSET.ENTRY)) >> PTE_SHIFT, ptr, 1);
+    // § F3, F4
+    if (check<T>(unit, level == top ? CHECK.SFS_4 : CHECK.SFS_1, !ptr)) {
+      fault(result, flags, level == top ? CHECK.SFS_4 : CHECK.SFS_1, met, at, 0, 1, level);
+      return NO_LEAF;
+    }
+    entry = load<u64>(ptr);
+    // § F5
+    if (check<T>(unit, CHECK.SFS_2, !has(entry, FSPTE.P))) {
+      fault(result, flags, CHECK.SFS_2, met, at, entry, 1, level);
+      return NO_LEAF;
+    }
+    const isLeaf = level == 1 || has(entry, FSPTE.PS);
+    const reserved = isFloat<N>()
+      ? load<u64>(unit + (level << PTE_SHIFT) + (isLeaf ? VTD.NESTED_LEAF_R : VTD.NESTED_TABLE_R))
+      : load<u64>(unit + (level << PTE_SHIFT) + (isLeaf ? VTD.FS_LEAF_R : VTD.FS_TABLE_R));
+    // § F6
+    if (check<T>(unit, CHECK.SFS_3, (entry & reserved) != 0)) {
+      fault(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
+      return NO_LEAF;
+    }
+    if (isFloat<N>()) {
+      // § F7
+      const aw = <i32>get(word(pasid, PASID.AW), PASID.AW);
+      const address = isLeaf ? entry & largePageAddress(shift) : entry & mask(FSPTE.ADDR);
+      if (check<T>(unit, CHECK.SFS_5, (address & load<u64>(unit + (aw << 3), VTD.SS_BEYOND)) != 0)) {
+        fault(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
+        return NO_LEAF;
+      }
+    }
+    granted &= entry;
+    if (marks<T>()) {
+      const path = unit + VTD.FS_PATH + level * PATH_STEP;
+      store<u64>(path, at, PATH.ADDRESS);
+      store<u64>(path, entry, PATH.ENTRY);
+    }
+    if (isLeaf) break;
+    table = entry & mask(FSPTE.ADDR);
+    level--;
+    shift -= LEVEL_BITS;
+  }
+  const along = mask(FSPTE.RW) | mask(FSPTE.US) | mask(FSPTE.A) | mask(FSPTE.EA);
+  const leaf = put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
+  // § F8
+  if (check<T>(unit, CHECK.SGN_2, !has(granted, FSPTE.US) && !(flags & REQUEST_FLAG.PRIVILEGED))) {
+    fault(result, flags, CHECK.SGN_2, met, 0, entry, 1, level);
+    return NO_LEAF;
+  }
+  // § F9: a translation request is told what is left instead.
+  const writable = firstStageWritable(leaf, flags, control);
+  if (check<T>(unit, CHECK.SGN_6, (flags & (REQUEST_FLAG.WRITE | REQUEST_FLAG.TRANSLATION)) == REQUEST_FLAG.WRITE && !writable)) {
+    fault(result, flags, CHECK.SGN_6, met, 0, entry, 1, level);
+    return NO_LEAF;
+  }
+  const owed = firstStageMarks(control, (flags & REQUEST_FLAG.WRITE) != 0 && writable);
+  if ((leaf & owed) != owed && !mayMark<T, N>(unit, result, flags, met, pasid, top, level, owed)) return NO_LEAF;
+  return leaf;
+}
+
+// @ts-ignore: decorator
+@inline
+function largePageAddress(shift: u64): u64 {
+  return mask(FSPTE.ADDR) & ~((<u64>1 << (shift + PTE_SHIFT)) - 1);
+}
+
+/** Whether the leaf grants writing, at the request's privilege. */
+// @ts-ignore: decorator
+@inline
+export function firstStageWritable(leaf: u64, flags: u32, control: u64): bool {
+  if (has(leaf, FSPTE.RW)) return true;
+  return (flags & REQUEST_FLAG.PRIVILEGED) != 0 && !has(control, PASID.WPE);
+}
+
+/** Bits that the path to a leaf must have: A, with EAFE also EA, D in the leaf on a write. */
+// @ts-ignore: decorator
+@inline
+function firstStageMarks(control: u64, write: bool): u64 {
+  return mask(FSPTE.A) | (has(control, PASID.EAFE) ? mask(FSPTE.EA) : 0) | (write ? mask(FSPTE.D) : 0);
+}
+
+/** What stands against setting the bits that are missing. */
+function mayMark<T, N>(
+  unit: usize, result: usize, flags: u32, met: u64, pasid: usize, top: i32, level: i32, owed: u64,
+): bool {
+  if (!marks<T>()) {
+    store<u32>(result, START_OVER);
+    return false;
+  }
+  const path = unit + VTD.FS_PATH;
+  // § F10
+  if (check<T>(unit, CHECK.SFS_9, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
+    fault(result, flags, CHECK.SFS_9, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
+    return false;
+  }
+  if (isFloat<N>()) {
+    // § 3.9: the second stage must let the entries be written.
+    const everywhere = owed & ~mask(FSPTE.D);
+    const writable = pathIsWritable(path, top, level, everywhere, owed);
+    if (check<T>(unit, CHECK.SFS_8, !writable)) {
+      fault(result, flags, CHECK.SFS_8, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Sets what the first stage owes, once nothing else can fail the request. @returns as `markPath` */
+export function markFirstStage<T>(
+  unit: usize, result: usize, flags: u32, met: u64, pasid: usize, leaf: u64,
+): u32 {
+  const control = word(pasid, PASID.FSPTPTR);
+  const write = (flags & REQUEST_FLAG.WRITE) != 0 && firstStageWritable(leaf, flags, control);
+  const owed = firstStageMarks(control, write);
+  if ((leaf & owed) == owed) return 0;
+  const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
+  const last = <i32>get(leaf, LEAF.LEVEL);
+  const path = unit + VTD.FS_PATH;
+  return markPath<T>(unit, result, flags, met, path, top, last, owed & ~mask(FSPTE.D), owed, 1, CHECK.SFS_10);
+}

@@ -1,0 +1,158 @@
+/**
+ * Second-stage translation: legacy mode, scalable mode, and below a first stage.
+ *
+ * VT-d rev 5.10, 3.7 "Second-Stage Translation" and 9.10 "Second-Stage Paging Entries"; conditions
+ * LCT.4.3, LSS.*, LGN.2 and LGN.3 in legacy mode, SSS.* in scalable mode.
+ */
+import { get, has, mask, put } from "../bits";
+import { PERMISSION, REQUEST_FLAG } from "../layout/core";
+import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_OFFSET } from "../layout/vtd";
+import { CHECK, STRUCTURE } from "../layout/vtd-faults";
+import { CAP } from "../layout/vtd-registers";
+import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
+import { fetch } from "../memory";
+import { fault } from "./faults";
+import { check, marks, step } from "./trace";
+
+/** The rules' names: LSS.* and LGN.*, or SSS.*. */
+export type Legacy = f32;
+export type Scalable = i32;
+
+/** What no leaf can be: a leaf has a permission. */
+export const NO_LEAF: u64 = 0;
+
+/**
+ * Walks from `root` down to the leaf of `input`, which is within the limit.
+ *
+ * Gives the leaf as the whole path grants it (see LEAF), or NO_LEAF with the fault in `result`. The
+ * caller compares permissions, which differ by purpose.
+ */
+// @ts-ignore: decorator
+@inline
+export function secondStage<T, M>(unit: usize, result: usize, flags: u32, met: u64, root: u64, aw: i32, input: u64): u64 {
+  const rights = load<u64>(unit, VTD.SS_RIGHTS);
+  const top = aw + AW_BASE_LEVELS;
+  let table = root;
+  let level = top;
+  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
+  let granted: u64 = -1;
+  let entry: u64 = 0;
+  while (true) {
+    const at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
+    const ptr = fetch(unit, at, 8, SLOT.SSPTE);
+    step<T>(unit, STRUCTURE.SSPTE, 2, level, at, (at & mask(TABLE_OFFSET.ENTRY)) >> PTE_SHIFT, ptr, 1);
+    // § S2, S3
+    if (check<T>(unit, accessCheck<M>(level == top), !ptr)) {
+      fault(result, flags, accessCheck<M>(level == top), met, at, 0, 2, level);
+      return NO_LEAF;
+    }
+    entry = load<u64>(ptr);
+    // § S4
+    if (check<T>(unit, rightsCheck<M>(flags), !(entry & rights))) {
+      fault(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
+      return NO_LEAF;
+    }
+    const isLeaf = level == 1 || has(entry, SSPTE.PS);
+    const reserved = load<u64>(unit + (level << PTE_SHIFT) + (isLeaf ? VTD.SS_LEAF_R : VTD.SS_TABLE_R));
+    // § S5
+    if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reserved) != 0)) {
+      fault(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
+      return NO_LEAF;
+    }
+    granted &= entry;
+    // § S6
+    if (check<T>(unit, rightsCheck<M>(flags), !(granted & rights))) {
+      fault(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
+      return NO_LEAF;
+    }
+    if (marks<T>()) {
+      const path = unit + VTD.SS_PATH + level * PATH_STEP;
+      store<u64>(path, at, PATH.ADDRESS);
+      store<u64>(path, entry, PATH.ENTRY);
+    }
+    if (isLeaf) break;
+    table = entry & mask(SSPTE.ADDR);
+    level--;
+    shift -= LEVEL_BITS;
+  }
+  const along = rights | mask(SSPTE.A);
+  return put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
+}
+
+// @ts-ignore: decorator
+@inline
+function accessCheck<M>(top: bool): i32 {
+  if (isFloat<M>()) return top ? CHECK.LCT_4_3 : CHECK.LSS_1;
+  return top ? CHECK.SSS_4 : CHECK.SSS_1;
+}
+
+/** Without any right, legacy mode names the one that was wanted; a translation request wants both. */
+// @ts-ignore: decorator
+@inline
+function rightsCheck<M>(flags: u32): i32 {
+  if (isFloat<M>()) return flags & REQUEST_FLAG.WRITE ? CHECK.LGN_2 : CHECK.LGN_3;
+  return CHECK.SSS_2;
+}
+
+/**
+ * 0, or the check that says why the leaf does not serve the request itself; a translation request is
+ * told what is granted instead.
+ */
+// @ts-ignore: decorator
+@inline
+export function secondStageRefuses<T, M>(unit: usize, flags: u32, leaf: u64): u32 {
+  if (flags & REQUEST_FLAG.TRANSLATION) return 0;
+  const readable = (leaf & load<u64>(unit, VTD.SS_READ)) != 0;
+  const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
+  // § S7
+  const noWrite = isFloat<M>() ? CHECK.LGN_2 : CHECK.SGN_6;
+  if (check<T>(unit, noWrite, (flags & REQUEST_FLAG.WRITE) != 0 && !writable)) return noWrite;
+  // § S8
+  const noRead = isFloat<M>() ? CHECK.LGN_3 : CHECK.SGN_7;
+  const refused = (flags & REQUEST_FLAG.READ) != 0 && !readable && !(writable && mayReadNothing(unit, flags));
+  return check<T>(unit, noRead, refused) ? noRead : 0;
+}
+
+/** A zero-length read, where CAP.ZLR lets it pass on write permission. */
+export function mayReadNothing(unit: usize, flags: u32): bool {
+  const kind = flags & (REQUEST_FLAG.ZERO_LENGTH | REQUEST_FLAG.WRITE);
+  return kind == REQUEST_FLAG.ZERO_LENGTH && has(load<u64>(unit, VTD.CAP), CAP.ZLR);
+}
+
+/** PERMISSION bits of a leaf; a translation request gets no write permission that it did not ask for. */
+// @ts-ignore: decorator
+@inline
+export function secondStagePermissions(unit: usize, flags: u32, leaf: u64): u32 {
+  const readable = (leaf & load<u64>(unit, VTD.SS_READ)) != 0;
+  const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
+  return (readable ? PERMISSION.READ : 0) | (writable && asksWrite(flags) ? PERMISSION.WRITE : 0);
+}
+
+/** Whether write permission is of interest: always, except to a translation request with NW = 1. */
+// @ts-ignore: decorator
+@inline
+export function asksWrite(flags: u32): bool {
+  return (flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.WRITE)) != REQUEST_FLAG.TRANSLATION;
+}
+
+/** log2 of the bytes a leaf maps. */
+// @ts-ignore: decorator
+@inline
+export function leafShift(leaf: u64): u64 {
+  return PAGE_SHIFT - LEVEL_BITS + LEVEL_BITS * get(leaf, LEAF.LEVEL);
+}
+
+/** Where `input` ends up through a leaf; both stages keep the page's address at the same place. */
+// @ts-ignore: decorator
+@inline
+export function outputAddress(leaf: u64, shift: u64, input: u64): u64 {
+  const within = (<u64>1 << shift) - 1;
+  return (leaf & mask(FSPTE.ADDR) & ~within) | (input & within);
+}
+
+/** Bits that a second-stage leaf's path must have when SSADE = 1. */
+// @ts-ignore: decorator
+@inline
+export function secondStageMarks(write: bool): u64 {
+  return mask(SSPTE.A) | (write ? mask(SSPTE.D) : 0);
+}

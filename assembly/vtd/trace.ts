@@ -1,0 +1,37 @@
+/**
+ * The three ways in which the one walker is compiled.
+ *
+ * `Fast` writes nothing but the result: a walk that finds an accessed or dirty bit to set gives
+ * START_OVER. `Exact` is the same walk from the start, keeping the path it takes and setting those
+ * bits. `Traced` is `Exact` and notes every step. All share the code, so they cannot disagree.
+ */
+import { STEP, STEP_BYTES, TRACE, UNIT } from "../layout/core";
+
+export { begin, check, Fast, step, Traced } from "../trace";
+export type Exact = i64;
+
+/** Whether this compilation keeps the path and may write to guest memory. */
+// @ts-ignore: decorator
+@inline
+export function marks<T>(): bool {
+  return isFloat<T>() || sizeof<T>() == 8;
+}
+
+/** Notes that the entry at `address`, read earlier on this walk, was replaced in memory by `value`. */
+// @ts-ignore: decorator
+@inline
+export function updateAt<T>(unit: usize, address: u64, value: u64): void {
+  if (isFloat<T>()) noteUpdateAt(unit, address, value);
+}
+
+/** An entry that several steps of a walk read is marked on the last of them. */
+function noteUpdateAt(unit: usize, address: u64, value: u64): void {
+  const trace = load<u32>(unit, UNIT.TRACE);
+  for (let i = load<i32>(trace, TRACE.COUNT) - 1; i >= 0; i--) {
+    const at = trace + TRACE.STEPS + i * STEP_BYTES;
+    if (load<u64>(at, STEP.ADDRESS) != address) continue;
+    store<u64>(at, value, STEP.UPDATE);
+    store<u8>(at, 1, STEP.UPDATED);
+    return;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The walker's entry: what is decided before any table is read, then the mode's walk.
+ *
+ * VT-d rev 5.10, 3.2 "Address types", 3.14 "Handling Requests to Interrupt Address Range", 11.4.6
+ * "Root Table Address Register"; conditions RTA.*.
+ *
+ * Where the architecture leaves the order of effects open, this walker sets accessed and dirty bits
+ * of the page last, when nothing but a failing write can stop the request any more.
+ */
+import { get, has } from "../bits";
+import { ANSWER, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT_BYTES } from "../layout/core";
+import { CHECK, STRUCTURE } from "../layout/vtd-faults";
+import { ECAP, GSTS, VER } from "../layout/vtd-registers";
+import { MAX_RETRIES, START_OVER, VTD, VTD_MODE } from "../layout/vtd-unit";
+import { faultOfRequest } from "./faults";
+import { walkLegacy } from "./legacy";
+import { bypass, isInterruptAddress } from "./result";
+import { walkScalable } from "./scalable";
+import { begin, check, Exact, Fast, step, Traced } from "./trace";
+
+/** First major version in which execute requests are refused before any table is read. */
+const NO_EXECUTE_REQUESTS = 8;
+/** What `admit` says of a request that goes on to the tables. */
+const ADMITTED: u32 = START_OVER;
+
+/** Walks one request; @returns the fault reason, 0 = none, and everything else in `result`. */
+export function vtdWalk(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): u32 {
+  const address = (<u64>high << 32) | <u64>low;
+  const code = walk<Fast>(unit, sid, pasid, address, flags, result);
+  return code == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : code;
+}
+
+/** The same, noting every entry read and every check made in the unit's trace buffer. */
+export function vtdWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): u32 {
+  return walkExactly<Traced>(unit, sid, pasid, (<u64>high << 32) | <u64>low, flags, result);
+}
+
+/** Walks `count` requests of REQUEST_BYTES to results of RESULT_BYTES. */
+export function vtdWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const request = requests + i * REQUEST_BYTES;
+    const result = results + i * RESULT_BYTES;
+    const sid = load<u32>(request, REQUEST.SID);
+    const pasid = load<u32>(request, REQUEST.PASID);
+    const address = load<u64>(request, REQUEST.ADDRESS);
+    const flags = load<u32>(request, REQUEST.FLAGS);
+    const code = walk<Fast>(unit, sid, pasid, address, flags, result);
+    if (code == START_OVER) walkExactly<Exact>(unit, sid, pasid, address, flags, result);
+  }
+}
+
+/** Walks with effects, again as long as somebody changes entries under the walker's hands. */
+function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  store<u32>(unit, MAX_RETRIES, VTD.RETRIES);
+  store<u32>(unit, 0, VTD.UPDATED);
+  while (true) {
+    const code = walk<T>(unit, sid, pasid, address, flags, result);
+    if (code != START_OVER) return code;
+  }
+}
+
+function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  begin<T>(unit);
+  step<T>(unit, STRUCTURE.RTADDR, 0, 0, 0, 0, unit + VTD.RTADDR, 1);
+  const mode = load<u32>(unit, VTD.MODE);
+  const special = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST;
+  let asked = flags;
+  if (flags & special || mode == VTD_MODE.OFF || isInterruptAddress(address)) {
+    const code = admit<T>(unit, result, flags, address);
+    if (code != ADMITTED) return code;
+    if (flags & REQUEST_FLAG.TRANSLATION && asksForWrite(unit, flags)) asked |= REQUEST_FLAG.WRITE;
+  }
+  if (mode == VTD_MODE.SCALABLE) {
+    // § 2.5
+    if (flags & REQUEST_FLAG.EXECUTE && executeIsGone<T>(unit, flags)) {
+      return faultOfRequest(result, flags, CHECK.RTA_5, 0);
+    }
+    return walkScalable<T>(unit, sid, pasid, address, asked, result);
+  }
+  const failed = legacyRefuses<T>(unit, mode, flags);
+  if (failed) return faultOfRequest(result, flags, failed, 0);
+  return walkLegacy<T>(unit, sid, address, asked, result);
+}
+
+/** NW counts where ECAP.NWFS is 1. */
+function asksForWrite(unit: usize, flags: u32): bool {
+  return !(flags & REQUEST_FLAG.NO_WRITE) || !has(load<u64>(unit, VTD.ECAP), ECAP.NWFS);
+}
+
+/** Stages 0 and 1: ADMITTED, or the fault reason (0 = none) with `result` written. */
+function admit<T>(unit: usize, result: usize, flags: u32, address: u64): u32 {
+  const kind = flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST);
+  // § 0.2
+  const write = (flags & REQUEST_FLAG.TRANSLATION) != 0 && (flags & REQUEST_FLAG.WRITE) != 0;
+  if (check<T>(unit, CHECK.AT, write)) return faultOfRequest(result, flags, CHECK.AT, 0);
+  // § 0.3
+  const translatedWithPasid = REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PASID;
+  const unknown = (flags & translatedWithPasid) == translatedWithPasid && !has(load<u64>(unit, VTD.ECAP), ECAP.PTRS);
+  if (check<T>(unit, CHECK.PTRS, unknown)) return faultOfRequest(result, flags, CHECK.PTRS, 0);
+  // § 3.2
+  if (!kind && !(flags & REQUEST_FLAG.PASID) && isInterruptAddress(address)) {
+    return interruptAddress<T>(unit, result, flags, address);
+  }
+  if (load<u32>(unit, VTD.MODE) != VTD_MODE.OFF) return ADMITTED;
+  // § 0.5, 0.6
+  if (check<T>(unit, CHECK.TES, kind != 0)) return faultOfRequest(result, flags, CHECK.TES, 0);
+  return bypass(unit, result, address, 0, 0, ANSWER.SUCCESS);
+}
+
+/** An untranslated request without PASID to FEEx_xxxxh. */
+function interruptAddress<T>(unit: usize, result: usize, flags: u32, address: u64): u32 {
+  const access = flags & (REQUEST_FLAG.READ | REQUEST_FLAG.WRITE | REQUEST_FLAG.DWORD | REQUEST_FLAG.ZERO_LENGTH);
+  if ((access & ~REQUEST_FLAG.ZERO_LENGTH) == (REQUEST_FLAG.WRITE | REQUEST_FLAG.DWORD)) {
+    return bypass(unit, result, address, 0, 0, ANSWER.INTERRUPT);
+  }
+  if ((access & ~REQUEST_FLAG.DWORD) == (REQUEST_FLAG.READ | REQUEST_FLAG.ZERO_LENGTH)) {
+    return bypass(unit, result, address, 0, 0, ANSWER.SUCCESS);
+  }
+  // Without interrupt remapping there is nobody to report it: the request just fails.
+  const remapping = has(load<u32>(unit, VTD.GSTS), GSTS.IRES);
+  check<T>(unit, CHECK.IR_ILLEGAL_ACCESS, true);
+  return faultOfRequest(result, flags, remapping ? CHECK.IR_ILLEGAL_ACCESS : CHECK.TES, 0);
+}
+
+function executeIsGone<T>(unit: usize, flags: u32): bool {
+  const major = get(load<u32>(unit, VTD.VERSION), VER.MAX);
+  return check<T>(unit, CHECK.RTA_5, (flags & REQUEST_FLAG.PASID) != 0 && <i32>major >= NO_EXECUTE_REQUESTS);
+}
+
+/** 2.1 to 2.4: 0 in legacy mode with a request it serves, else the check that fails. */
+// @ts-ignore: decorator
+@inline
+function legacyRefuses<T>(unit: usize, mode: u32, flags: u32): u32 {
+  const hasPasid = (flags & REQUEST_FLAG.PASID) != 0;
+  const pageRequest = (flags & REQUEST_FLAG.PAGE_REQUEST) != 0;
+  if (check<T>(unit, CHECK.RTA_1_1, mode == VTD_MODE.ILLEGAL)) return CHECK.RTA_1_1;
+  if (check<T>(unit, CHECK.RTA_4, mode == VTD_MODE.ABORT_DMA)) return CHECK.RTA_4;
+  if (check<T>(unit, CHECK.RTA_2, hasPasid && !pageRequest)) return CHECK.RTA_2;
+  if (check<T>(unit, CHECK.RTA_3, pageRequest)) return CHECK.RTA_3;
+  return check<T>(unit, CHECK.RTA_1_4, mode == VTD_MODE.ILLEGAL_SSIRWE) ? CHECK.RTA_1_4 : 0;
+}
