@@ -26,6 +26,20 @@ export function word(ptr: usize, field: i32): u64 {
   return load<u64>(ptr + <usize>(((field & 0xffff) >> 6) << 3));
 }
 
+/** Element `index` of an array of 64-bit words. */
+// @ts-ignore: decorator
+@inline
+export function element(array: usize, index: u32): u64 {
+  return load<u64>(array + (<usize>index << 3));
+}
+
+/** Replaces element `index` of an array of 64-bit words. */
+// @ts-ignore: decorator
+@inline
+export function setElement(array: usize, index: u32, value: u64): void {
+  store<u64>(array + (<usize>index << 3), value);
+}
+
 /** Value of a field of a 64-bit entry already loaded, shifted down to bit 0. */
 // @ts-ignore: decorator
 @inline

@@ -14,3 +14,11 @@ export type {
   Translation,
 } from "./iommu.ts";
 export { GuestMemory, type GuestMemoryOptions, type HostBacking, type RamRegion } from "./memory.ts";
+export {
+  type FaultReason as VtdFaultReason,
+  faultReason as vtdFaultReason,
+  type VtdAttributes,
+  type VtdState,
+  VtdWalker,
+  vtdAttributes,
+} from "./vtd/index.ts";

@@ -101,7 +101,7 @@ export enum VTD_MODE {
 
 /** A leaf as the whole path grants it: permission and accessed bits ANDed, its level in ignored bits. */
 export enum LEAF {
-  LEVEL = 54 << 16 | 52,
+  LEVEL = (54 << 16) | 52,
 }
 
 /** Returned by a walk that must start over: in place of a fault reason, which has eight bits. */
@@ -134,19 +134,19 @@ export enum SLOT {
 /** RESULT.ATTRIBUTES of VT-d. */
 export enum VTD_ATTRIBUTES {
   /** MEMORY_TYPE of the page as the tables say (MTRRs, which belong to the platform, taken as WB). */
-  TYPE = 2 << 16 | 0,
+  TYPE = (2 << 16) | 0,
   /** Snooped even for a No-Snoop request; bit N of a translation completion. */
-  SNOOP = 3 << 16 | 3,
+  SNOOP = (3 << 16) | 3,
 }
 
 /** RESULT.EXTRA of VT-d. */
 export enum VTD_EXTRA {
   /** PRIV of a translation completion. */
-  PRIV = 0 << 16 | 0,
+  PRIV = (0 << 16) | 0,
 }
 
 /** RESULT.TAGS of VT-d. */
 export enum VTD_TAGS {
-  DID = 15 << 16 | 0,
-  PGTT = 18 << 16 | 16,
+  DID = (15 << 16) | 0,
+  PGTT = (18 << 16) | 16,
 }

@@ -4,7 +4,7 @@
  * VT-d rev 5.10, chapter 9 (which bits each capability opens) and 11.4.6 "Root Table Address Register".
  * Done once a change, so that the walk only compares.
  */
-import { below, get, has, mask, span } from "../bits";
+import { below, get, has, mask, setElement } from "../bits";
 import {
   AGAW_BASE_BITS, AW, CONTEXT, CONTEXT_RESERVED, FSPM, FSPTE, FSPTE_RESERVED, LEVEL_BITS, PAGE_SHIFT, PASID,
   PASIDDIR_RESERVED, PASID_RESERVED, PGTT, ROOT_RESERVED, SCONTEXT, SCONTEXT_RESERVED, SROOT_RESERVED, SSPTE,
@@ -47,7 +47,7 @@ function configureWidths(unit: usize, cap: u64, ecap: u64): void {
   const mgaw = <i32>get(cap, CAP.MGAW) + 1;
   for (let aw = 0; aw <= AW.BITS_57; aw++) {
     const bits = min(mgaw, AGAW_BASE_BITS + LEVEL_BITS * aw);
-    store<u64>(unit + (aw << 3), ~below(bits), VTD.SS_BEYOND);
+    setElement(unit + VTD.SS_BEYOND, aw, ~below(bits));
   }
   store<u32>(
     unit,
@@ -124,7 +124,7 @@ function configurePasid(unit: usize, cap: u64, ecap: u64, beyond: u64): void {
   const walking = always | reservedUnless(secondStage, PASID.AW) | reservedUnless(secondStage, PASID.SSPTPTR);
   for (let pgtt = 0; pgtt < 8; pgtt++) {
     const ignored = pgtt == PGTT.FIRST_STAGE || pgtt == PGTT.PASS_THROUGH;
-    store<u64>(unit + (pgtt << 3), ignored ? always : walking, VTD.PASID_R0);
+    setElement(unit + VTD.PASID_R0, pgtt, ignored ? always : walking);
   }
   const types = has(ecap, ECAP.MTS);
   store<u64>(
@@ -166,10 +166,10 @@ function configureFirstStage(unit: usize, cap: u64, beyond: u64): void {
     if (level == 2) leaf = mask(FSPTE_RESERVED.LEAF_2M);
     if (level == 3) leaf = mask(FSPTE_RESERVED.LEAF_1G) | reservedUnless(has(cap, CAP.FS1GP), FSPTE.PS);
     if (level > 3) leaf = table = mask(FSPTE.PS);
-    storeRow(unit + VTD.FS_LEAF_R, level, leaf | high);
-    storeRow(unit + VTD.FS_TABLE_R, level, table | high);
-    storeRow(unit + VTD.NESTED_LEAF_R, level, leaf);
-    storeRow(unit + VTD.NESTED_TABLE_R, level, table);
+    setElement(unit + VTD.FS_LEAF_R, level, leaf | high);
+    setElement(unit + VTD.FS_TABLE_R, level, table | high);
+    setElement(unit + VTD.NESTED_LEAF_R, level, leaf);
+    setElement(unit + VTD.NESTED_TABLE_R, level, table);
   }
 }
 
@@ -191,12 +191,7 @@ function configureSecondStage(unit: usize, cap: u64, ecap: u64, beyond: u64, ioR
       leaf |= mask(SSPTE.PS);
       table |= mask(SSPTE.PS);
     }
-    storeRow(unit + VTD.SS_LEAF_R, level, leaf);
-    storeRow(unit + VTD.SS_TABLE_R, level, table);
+    setElement(unit + VTD.SS_LEAF_R, level, leaf);
+    setElement(unit + VTD.SS_TABLE_R, level, table);
   }
-}
-
-/** Element `index` of an array of u64. */
-function storeRow(array: usize, index: i32, value: u64): void {
-  store<u64>(array + (<usize>index << 3), value);
 }

@@ -10,6 +10,7 @@ import {
   PDTS_BASE_BITS, ROOT_BYTES, SCONTEXT, SCONTEXT_BYTES, SCONTEXT_RESERVED, SOURCE_ID, SROOT,
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
+import { ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fetch } from "../memory";
 import { fault } from "./faults";
@@ -103,7 +104,8 @@ export function gate<T>(unit: usize, flags: u32, context: usize, pasid: u32): u3
   if (check<T>(unit, CHECK.SGN_10, tooWide)) return CHECK.SGN_10;
   // § C14
   if (check<T>(unit, CHECK.SCT_7, pasid >> pasidBits != 0)) return CHECK.SCT_7;
-  // § C15
-  if (check<T>(unit, CHECK.SCT_9, pasid == ridPasid)) return CHECK.SCT_9;
+  // § C15: where there is no RID_PASID field (RPS = 0), PASID 0 is one like any other.
+  const taken = pasid == ridPasid && has(load<u64>(unit, VTD.ECAP), ECAP.RPS);
+  if (check<T>(unit, CHECK.SCT_9, taken)) return CHECK.SCT_9;
   return 0;
 }

@@ -4,7 +4,7 @@
  * VT-d rev 5.10, 3.6 "First-Stage Translation", 3.8 "Nested Translation" and 9.8 "First-Stage Paging
  * Entries"; conditions SFS.*, SGN.1, SGN.2 and SGN.6.
  */
-import { get, has, mask, put, word } from "../bits";
+import { element, get, has, mask, put, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import {
   FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET, FS_ADDRESS_BITS_4,
@@ -66,8 +66,8 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
     }
     const isLeaf = level == 1 || has(entry, FSPTE.PS);
     const reserved = isFloat<N>()
-      ? load<u64>(unit + (level << PTE_SHIFT) + (isLeaf ? VTD.NESTED_LEAF_R : VTD.NESTED_TABLE_R))
-      : load<u64>(unit + (level << PTE_SHIFT) + (isLeaf ? VTD.FS_LEAF_R : VTD.FS_TABLE_R));
+      ? element(unit + (isLeaf ? VTD.NESTED_LEAF_R : VTD.NESTED_TABLE_R), level)
+      : element(unit + (isLeaf ? VTD.FS_LEAF_R : VTD.FS_TABLE_R), level);
     // § F6
     if (check<T>(unit, CHECK.SFS_3, (entry & reserved) != 0)) {
       fault(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
@@ -77,7 +77,7 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
       // § F7
       const aw = <i32>get(word(pasid, PASID.AW), PASID.AW);
       const address = isLeaf ? entry & largePageAddress(shift) : entry & mask(FSPTE.ADDR);
-      if (check<T>(unit, CHECK.SFS_5, (address & load<u64>(unit + (aw << 3), VTD.SS_BEYOND)) != 0)) {
+      if (check<T>(unit, CHECK.SFS_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
         fault(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
         return NO_LEAF;
       }

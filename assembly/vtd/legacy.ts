@@ -4,7 +4,7 @@
  * VT-d rev 5.10, 3.3 "Translation Structures for Legacy Mode", 9.1 and 9.3 "Root and Context Entry";
  * conditions LRT.*, LCT.* and LGN.*.
  */
-import { get, has, mask, put, word } from "../bits";
+import { element, get, has, mask, put, word } from "../bits";
 import { ANSWER, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import {
   CONTEXT, CONTEXT_BYTES, CONTEXT_RESERVED, PAGE_SHIFT, PGTT, ROOT, ROOT_BYTES, ROOT_RESERVED, SOURCE_ID, TT,
@@ -41,7 +41,7 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
     return interruptCompletion(unit, result, flags, address, PAGE_SHIFT);
   }
   // § L15
-  const beyond = load<u64>(unit + (<usize>aw << 3), VTD.SS_BEYOND);
+  const beyond = element(unit + VTD.SS_BEYOND, aw);
   if (check<T>(unit, CHECK.LGN_1_1, (address & beyond) != 0)) {
     return faultOfRequest(result, flags, CHECK.LGN_1_1, entry);
   }

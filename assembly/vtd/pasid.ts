@@ -3,7 +3,7 @@
  *
  * VT-d rev 5.10, 9.5 "PASID Directory Entry" and 9.6 "PASID-Table Entry"; conditions SPD.* and SPT.*.
  */
-import { get, has, mask, word } from "../bits";
+import { element, get, has, mask, word } from "../bits";
 import { PASID, PASIDDIR, PASIDDIR_BYTES, PASID_BYTES, PASID_INDEX, PASID_RESERVED, PGTT, SCONTEXT } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP } from "../layout/vtd-registers";
@@ -78,9 +78,9 @@ export function pasidEntry<T>(
 // @ts-ignore: decorator
 @inline
 function hasReserved(unit: usize, ptr: usize, entry: u64, hpte: bool): bool {
-  const pgtt = <usize>get(entry, PASID.PGTT);
+  const pgtt = <u32>get(entry, PASID.PGTT);
   const domain = word(ptr, PASID.DID);
-  const reserved = (entry & load<u64>(unit + (pgtt << 3), VTD.PASID_R0)) |
+  const reserved = (entry & element(unit + VTD.PASID_R0, pgtt)) |
     (domain & load<u64>(unit, VTD.PASID_R1)) |
     (word(ptr, PASID.FSPTPTR) & load<u64>(unit, VTD.PASID_R2)) |
     word(ptr, PASID_RESERVED.R6) |
@@ -109,7 +109,7 @@ function illegalType<T>(unit: usize, ptr: usize, entry: u64): u32 {
   }
   if (pgtt == PGTT.NESTED) {
     const root = word(ptr, PASID.FSPTPTR) & mask(PASID.FSPTPTR);
-    const beyond = load<u64>(unit + (<usize>aw << 3), VTD.SS_BEYOND);
+    const beyond = element(unit + VTD.SS_BEYOND, aw);
     if (check<T>(unit, CHECK.SPT_4_4, (root & beyond) != 0)) return CHECK.SPT_4_4;
   }
   return 0;

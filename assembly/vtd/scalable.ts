@@ -3,7 +3,7 @@
  *
  * VT-d rev 5.10, 3.4 to 3.9; conditions SPT.5, SPT.6, SGN.4 to SGN.8.
  */
-import { get, has, mask, word } from "../bits";
+import { element, get, has, mask, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { FSPTE, PAGE_SHIFT, PASID, PGTT, SCONTEXT, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
@@ -123,7 +123,7 @@ function walkSecondStage<T>(
   const control = load<u64>(entry);
   const aw = <i32>get(control, PASID.AW);
   // § S1
-  if (check<T>(unit, CHECK.SGN_5, (address & load<u64>(unit + (<usize>aw << 3), VTD.SS_BEYOND)) != 0)) {
+  if (check<T>(unit, CHECK.SGN_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
     return faultOfRequest(result, flags, CHECK.SGN_5, met);
   }
   const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, address);

@@ -4,7 +4,7 @@
  * VT-d rev 5.10, 3.7 "Second-Stage Translation" and 9.10 "Second-Stage Paging Entries"; conditions
  * LCT.4.3, LSS.*, LGN.2 and LGN.3 in legacy mode, SSS.* in scalable mode.
  */
-import { get, has, mask, put } from "../bits";
+import { element, get, has, mask, put } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_OFFSET } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
@@ -53,7 +53,7 @@ export function secondStage<T, M>(unit: usize, result: usize, flags: u32, met: u
       return NO_LEAF;
     }
     const isLeaf = level == 1 || has(entry, SSPTE.PS);
-    const reserved = load<u64>(unit + (level << PTE_SHIFT) + (isLeaf ? VTD.SS_LEAF_R : VTD.SS_TABLE_R));
+    const reserved = element(unit + (isLeaf ? VTD.SS_LEAF_R : VTD.SS_TABLE_R), level);
     // § S5
     if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reserved) != 0)) {
       fault(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);

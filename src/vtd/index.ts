@@ -1,0 +1,3 @@
+/** Intel VT-d. */
+export { checkName, type FaultReason, faultReason, fieldMeaning, structureName } from "./names.ts";
+export { type VtdAttributes, type VtdState, VtdWalker, vtdAttributes } from "./walker.ts";

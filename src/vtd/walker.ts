@@ -1,0 +1,99 @@
+/** VtdWalker: walks Intel VT-d tables in guest memory, without caches, queues or registers. */
+import { CAP, GSTS } from "../../assembly/layout/vtd-registers.ts";
+import { VTD, VTD_ATTRIBUTES } from "../../assembly/layout/vtd-unit.ts";
+import { checkBigInt, checkInteger } from "../check.ts";
+import { ADDRESS_BITS, type GuestMemory } from "../memory.ts";
+import { getField, setField } from "../structure.ts";
+import { Walker } from "../walker.ts";
+import { checkName, faultReason, structureName } from "./names.ts";
+
+/** Source-ids: bus, device, function. */
+export const MAX_SOURCE_ID = 0xffff;
+const U64 = 0xffff_ffff_ffff_ffffn;
+const VERSION_1_0 = 0x10;
+
+/** The registers that a walk depends on. */
+export interface VtdState {
+  /** CAP_REG. */
+  cap: bigint;
+  /** ECAP_REG. */
+  ecap: bigint;
+  /** VER_REG; 0x10 (1.0) unless told. */
+  version?: number;
+  /** Host address width in bits; CAP.MGAW + 1, but at most 52, unless told. */
+  haw?: number;
+  /** RTADDR_REG as the last "set root table pointer" latched it. */
+  rtaddr: bigint;
+  /** GSTS.TES; true unless told. */
+  translationEnabled?: boolean;
+  /** GSTS.IRES; false unless told. */
+  interruptRemapping?: boolean;
+}
+
+/** `Translation.attributes` of a VT-d walk, taken apart. */
+export interface VtdAttributes {
+  /** By the tables (PAT, EMT), with the platform's MTRRs taken as WB. */
+  memoryType: "UC" | "WC" | "WT" | "WP" | "WB" | "UC-" | "reserved";
+  /** The page is snooped even for a No-Snoop request; bit N of a translation completion. */
+  snoop: boolean;
+}
+
+const MEMORY_TYPES = ["UC", "WC", "reserved", "reserved", "WT", "WP", "WB", "UC-"] as const;
+
+/** Takes `Translation.attributes` of a VT-d walk apart. */
+export function vtdAttributes(attributes: number): VtdAttributes {
+  const words = [BigInt(attributes)];
+  return {
+    memoryType: MEMORY_TYPES[Number(getField(words, VTD_ATTRIBUTES.TYPE))] ?? "reserved",
+    snoop: getField(words, VTD_ATTRIBUTES.SNOOP) === 1n,
+  };
+}
+
+export class VtdWalker extends Walker {
+  readonly #memory: GuestMemory;
+
+  /** @throws RangeError, TypeError for a malformed `state`, naming its member, or when memory has no room left */
+  constructor(memory: GuestMemory, state: VtdState) {
+    const { core } = memory;
+    const { vtdWalk, vtdWalkTraced, vtdWalkMany } = core.exports;
+    super(
+      core,
+      {
+        maxSid: MAX_SOURCE_ID,
+        walk: (...args) => vtdWalk(...args) >>> 0,
+        walkTraced: (...args) => vtdWalkTraced(...args) >>> 0,
+        walkMany: (...args) => vtdWalkMany(...args),
+        codeName: (code) => faultReason(code).name,
+        structureName,
+        check: checkName,
+      },
+      core.allocate(VTD.END),
+    );
+    this.#memory = memory;
+    this.configure(state);
+  }
+
+  /** Takes new register values; nothing is cached, so the next walk follows them. */
+  configure(state: VtdState): void {
+    writeState(this.#memory, this.unit, state);
+    this.#memory.core.exports.vtdConfigure(this.unit);
+  }
+}
+
+/** Stores the inputs of `vtdConfigure` in a unit block. */
+export function writeState(memory: GuestMemory, unit: number, state: VtdState): void {
+  const { view } = memory.core;
+  const cap = checkBigInt("cap", state.cap, 0n, U64);
+  const mgaw = Number(getField([cap], CAP.MGAW)) + 1;
+  const haw = checkInteger("haw", state.haw ?? Math.min(mgaw, ADDRESS_BITS), 12, ADDRESS_BITS);
+  const gsts = [0n];
+  setField(gsts, GSTS.TES, state.translationEnabled ?? true);
+  setField(gsts, GSTS.IRES, state.interruptRemapping ?? false);
+  view.setBigUint64(unit + VTD.CAP, cap, true);
+  view.setBigUint64(unit + VTD.ECAP, checkBigInt("ecap", state.ecap, 0n, U64), true);
+  view.setBigUint64(unit + VTD.RTADDR, checkBigInt("rtaddr", state.rtaddr, 0n, U64), true);
+  const version = checkInteger("version", state.version ?? VERSION_1_0, 0, 0xffff_ffff);
+  view.setUint32(unit + VTD.VERSION, version, true);
+  view.setUint32(unit + VTD.HAW, haw, true);
+  view.setUint32(unit + VTD.GSTS, Number(gsts[0]), true);
+}
