@@ -14,11 +14,14 @@ export type {
   Translation,
 } from "./iommu.ts";
 export { GuestMemory, type GuestMemoryOptions, type HostBacking, type RamRegion } from "./memory.ts";
+export { PageAllocator } from "./page-allocator.ts";
 export {
   type FaultReason as VtdFaultReason,
   faultReason as vtdFaultReason,
   type VtdAttributes,
+  VtdPageTable,
   type VtdState,
+  VtdTables,
   VtdWalker,
   vtdAttributes,
 } from "./vtd/index.ts";
