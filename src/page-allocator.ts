@@ -1,6 +1,6 @@
 /** Hands out zeroed pages of guest RAM, for those who build tables. */
 import { checkBigInt, checkInteger, hex } from "./check.ts";
-import type { GuestMemory } from "./memory.ts";
+import { ADDRESS_BITS, type GuestMemory } from "./memory.ts";
 
 const PAGE = 4096;
 
@@ -14,8 +14,9 @@ export class PageAllocator {
    * @param bytes how much may be handed out
    */
   constructor(memory: GuestMemory, base: bigint, bytes: bigint) {
-    checkBigInt("base", base, 0n, (1n << 52n) - 1n);
-    checkBigInt("bytes", bytes, 0n, 1n << 52n);
+    const top = 2n ** BigInt(ADDRESS_BITS);
+    checkBigInt("base", base, 0n, top - 1n);
+    checkBigInt("bytes", bytes, 0n, top);
     if (base % BigInt(PAGE)) throw new RangeError(`base: ${hex(base)} is not a multiple of 4096`);
     this.#memory = memory;
     this.#next = base;

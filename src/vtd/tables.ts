@@ -28,7 +28,7 @@ import {
 } from "../../assembly/layout/vtd.ts";
 import { RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
 import { checkBigInt, checkInteger, hex } from "../check.ts";
-import type { GuestMemory } from "../memory.ts";
+import { ADDRESS_BITS, type GuestMemory } from "../memory.ts";
 import type { PageAllocator } from "../page-allocator.ts";
 import { build, getField, getInPlace, type Layout, setField, setInPlace } from "../structure.ts";
 
@@ -82,7 +82,7 @@ export class VtdPageTable {
     checkInteger("level", level, 1, this.levels);
     const at = this.#entry(input, level, true) as bigint;
     const words = build(this.#layout, 1, fields);
-    setInPlace(words, this.#address, checkBigInt("output", output, 0n, (1n << 52n) - 1n));
+    setInPlace(words, this.#address, checkBigInt("output", output, 0n, 2n ** BigInt(ADDRESS_BITS) - 1n));
     if (level > 1) setField(words, this.#layout.PS as number, 1);
     this.#memory.write64(at, words[0] as bigint);
     return at;
