@@ -254,6 +254,8 @@ export enum VA {
   TAG = (63 << 16) | 56,
 }
 
+export const VA_TAG_BITS = 8;
+
 /** VMSAv8-64 descriptors: what both stages and all levels share. */
 export enum PTE {
   VALID = (0 << 16) | 0,
@@ -269,12 +271,6 @@ export enum PTE {
   nT = (16 << 16) | 16,
   DBM = (51 << 16) | 51,
   Contiguous = (52 << 16) | 52,
-}
-/** VALID and TYPE together. */
-export const PTE_KIND = (1 << 16) | 0;
-export enum PTE_KINDS {
-  BLOCK = 1,
-  TABLE = 3,
 }
 /** Where ADDRESS_51_48 belongs in an address. */
 export const ADDRESS_HIGH = (51 << 16) | 48;
