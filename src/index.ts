@@ -16,6 +16,14 @@ export type {
 export { GuestMemory, type GuestMemoryOptions, type HostBacking, type RamRegion } from "./memory.ts";
 export { PageAllocator } from "./page-allocator.ts";
 export {
+  eventMeaning as smmuEventMeaning,
+  eventName as smmuEventName,
+  type SmmuAttributes,
+  type SmmuState,
+  SmmuWalker,
+  smmuAttributes,
+} from "./smmuv3/index.ts";
+export {
   type FaultReason as VtdFaultReason,
   faultReason as vtdFaultReason,
   type VtdAttributes,

@@ -63,7 +63,6 @@ export enum SMMU {
   LANES = 7040,
   END = 8768,
 }
-export const SMMU_UNIT_BYTES = SMMU.END;
 
 /** How the tables of one configuration are shaped; a whole word of 0 = illegal combination. */
 export enum GEOMETRY {
@@ -234,4 +233,3 @@ export enum CHECK {
   PTE_PERMISSION,
   PTE_UPDATE,
 }
-export const CHECKS = CHECK.PTE_UPDATE + 1;

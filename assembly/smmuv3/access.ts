@@ -2,7 +2,7 @@
  * What a transaction wants and what a leaf grants. Arm ARM DDI 0487 D8.4 "Memory access control",
  * IHI 0070 5.4 (PAN, WXN), 5.2 (PRIVCFG, INSTCFG).
  */
-import { get, has, wordOf } from "../bits";
+import { get, has, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { CD, INSTCFG, PRIVCFG, PTE, PTE1, PTE2, STE, XN } from "../layout/smmuv3";
 import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
@@ -120,6 +120,6 @@ export function replace<T>(unit: usize, gpa: u64, was: u64, now: u64, isSwapped:
 // @ts-ignore: decorator
 @inline
 export function overridden(unit: usize, ste: usize, flags: u32): u32 {
-  const word = wordOf(ste, STE.PRIVCFG);
-  return effectiveFlags(unit, flags, get(word, STE.PRIVCFG), get(word, STE.INSTCFG));
+  const word1 = word(ste, STE.PRIVCFG);
+  return effectiveFlags(unit, flags, get(word1, STE.PRIVCFG), get(word1, STE.INSTCFG));
 }

@@ -1,5 +1,5 @@
 /** ATS: translation requests and translated transactions. IHI 0070 3.9 "Support for PCI Express, PASIDs, PRI, and ATS". */
-import { has, read, wordOf } from "../bits";
+import { has, read, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT } from "../layout/core";
 import { CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
@@ -24,10 +24,10 @@ export function isAtsForbidden<T>(unit: usize, ste: usize, flags: u32, result: u
   const forbidden = effectiveEats(unit, ste) == EATS.NONE;
   if (flags & REQUEST_FLAG.TRANSLATION) {
     if (check<T>(unit, CHECK.ATS_REQUEST, forbidden)) {
-      fail(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, wordOf(ste, STE.EATS));
+      fail(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, word(ste, STE.EATS));
     }
   } else if (check<T>(unit, CHECK.ATS_FORBIDDEN, forbidden)) {
-    fail(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, wordOf(ste, STE.EATS));
+    fail(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, word(ste, STE.EATS));
   }
   return forbidden;
 }

@@ -4,7 +4,7 @@
  *
  * A type is a MAIR byte: 0b0000dd00 Device, else outer and inner nibble of Normal memory.
  */
-import { get, has, put, wordOf } from "../bits";
+import { get, has, put, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import { ALLOCCFG, MEMORY_TYPE, PTE, PTE2, SHAREABILITY, SHCFG, STE } from "../layout/smmuv3";
 import { GBPA } from "../layout/smmuv3-registers";
@@ -25,9 +25,9 @@ const ALLOCATE: u32 = 3;
 // @ts-ignore: decorator
 @inline
 export function attributes(type: u32, sh: u32, flags: u32): u32 {
-  let word = put(<u64>type, ATTRIBUTE.SH, <u64>outwardSh(type, sh));
-  word = put(word, ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0);
-  return <u32>put(word, ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0);
+  let cfg = put(<u64>type, ATTRIBUTE.SH, <u64>outwardSh(type, sh));
+  cfg = put(cfg, ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0);
+  return <u32>put(cfg, ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0);
 }
 
 /** § 3.11 M1: Device and Normal non-cacheable memory is outer shareable; reserved codes count as none. */
@@ -46,25 +46,25 @@ function isDevice(type: u32): bool {
 
 /** § 3.11 M1: the incoming attributes with the STE's overrides. */
 export function incomingBySte(unit: usize, ste: usize): u32 {
-  const word = wordOf(ste, STE.MTCFG);
+  const cfg = word(ste, STE.MTCFG);
   return incoming(
     unit,
-    get(word, STE.MTCFG) != 0,
-    <u32>get(word, STE.MemAttr),
-    <u32>get(word, STE.ALLOCCFG),
-    <u32>get(word, STE.SHCFG),
+    get(cfg, STE.MTCFG) != 0,
+    <u32>get(cfg, STE.MemAttr),
+    <u32>get(cfg, STE.ALLOCCFG),
+    <u32>get(cfg, STE.SHCFG),
   );
 }
 
 /** § 1.6 GBPA: the incoming attributes with its overrides. */
 export function incomingByGbpa(unit: usize): u32 {
-  const word = <u64>load<u32>(unit, SMMU.GBPA);
+  const cfg = <u64>load<u32>(unit, SMMU.GBPA);
   return incoming(
     unit,
-    get(word, GBPA.MTCFG) != 0,
-    <u32>get(word, GBPA.MemAttr),
-    <u32>get(word, GBPA.ALLOCCFG),
-    <u32>get(word, GBPA.SHCFG),
+    get(cfg, GBPA.MTCFG) != 0,
+    <u32>get(cfg, GBPA.MemAttr),
+    <u32>get(cfg, GBPA.ALLOCCFG),
+    <u32>get(cfg, GBPA.SHCFG),
   );
 }
 

@@ -1,14 +1,6 @@
 /** Validity of a context descriptor. IHI 0070 5.4 "Context Descriptor", 5.4.1 "Validity of CD". */
-import { get, has, read, readInPlace, wordOf } from "../bits";
-import {
-  CD,
-  CD_ASID_HIGH,
-  CD_TG0_T0SZ,
-  CD_TG1_T1SZ,
-  STE,
-  TG0,
-  TG1,
-} from "../layout/smmuv3";
+import { get, has, read, readInPlace, word } from "../bits";
+import { CD, CD_PART, STE, TG0, TG1 } from "../layout/smmuv3";
 import { CHECK, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { check } from "../trace";
 import { asTG0, granule, isStage1Size, outputBits } from "./geometry";
@@ -20,15 +12,15 @@ import { asTG0, granule, isStage1Size, outputBits } from "./geometry";
 // @ts-ignore: decorator
 @inline
 export function isOddCd(unit: usize, ste: usize, cd: usize, world: u32): bool {
-  const word0 = wordOf(cd, CD.V);
+  const word0 = word(cd, CD.V);
   if ((word0 ^ load<u64>(unit, SMMU.CD_PLAIN0)) & load<u64>(unit, SMMU.CD_ODD0)) return true;
   if (has(word0, CD.S) && read(ste, STE.S1STALLD)) return true;
   if (world == WORLD.EL2 || !has(word0, CD.EPD0)) {
-    if (!load<u32>(unit + <usize>get(word0, CD_TG0_T0SZ) * 4, SMMU.GEOMETRY0)) return true;
+    if (!load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0)) return true;
     if (isTable0Outside(unit, cd)) return true;
   }
   if (world != WORLD.EL2 && !has(word0, CD.EPD1)) {
-    if (!load<u32>(unit + <usize>get(word0, CD_TG1_T1SZ) * 4, SMMU.GEOMETRY1)) return true;
+    if (!load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1)) return true;
     if (isTable1Outside(unit, cd)) return true;
   }
   return false;
@@ -59,7 +51,7 @@ export function checkCd<T>(unit: usize, ste: usize, cd: usize, world: u32): u32 
     (read(cd, CD.HA) != 0 && !has(features, FEATURE.HTTU_ACCESS));
   // § 2.5 C8
   if (check<T>(unit, CHECK.CD_HTTU, badHttu)) return CHECK.CD_HTTU;
-  const longAsid = world != WORLD.EL2 && !has(features, FEATURE.ASID16) && read(cd, CD_ASID_HIGH) != 0;
+  const longAsid = world != WORLD.EL2 && !has(features, FEATURE.ASID16) && read(cd, CD_PART.ASID_HIGH) != 0;
   // § 2.5 C10
   if (check<T>(unit, CHECK.CD_ASID, longAsid)) return CHECK.CD_ASID;
   return checkTables<T>(unit, cd, uses0, uses1);

@@ -4,7 +4,7 @@
  * The walker reads only these derived values, so a walk pays for none of this.
  */
 import { below, get, has, mask, put, span } from "../bits";
-import { CD, CD_ASID_HIGH, STE, STE_S2VMID_HIGH, STRW } from "../layout/smmuv3";
+import { CD, CD_PART, STE, STE_PART } from "../layout/smmuv3";
 import {
   ADDRESS_SIZE,
   AIDR,
@@ -141,7 +141,7 @@ function deriveStreamTable(unit: usize): void {
 function deriveOddBits(unit: usize): void {
   const f = load<u64>(unit, SMMU.FEATURES);
   const beyondOas = mask(STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS) & ~below(load<u32>(unit, SMMU.OAS));
-  const vmid = has(f, FEATURE.STAGE2) && !has(f, FEATURE.VMID16) ? mask(STE_S2VMID_HIGH) : 0;
+  const vmid = has(f, FEATURE.STAGE2) && !has(f, FEATURE.VMID16) ? mask(STE_PART.S2VMID_HIGH) : 0;
   const mayStall = has(f, FEATURE.STALL);
   const mayTerminate = has(f, FEATURE.TERMINATE);
   const littleOnly = !has(f, FEATURE.BIG_ENDIAN);
@@ -153,9 +153,8 @@ function deriveOddBits(unit: usize): void {
   store<u64>(unit, beyondOas | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
   store<u64>(
     unit,
-    // EATS = 2 and STRW = x1
-    (has(f, FEATURE.ATS) ? mask(STE.EATS) & (mask(STE.EATS) << 1) : 0) |
-      (has(f, FEATURE.HYP) ? mask(STE.STRW) & ~(<u64>STRW.EL2 << (<u64>STE.STRW & 63)) : 0) |
+    (has(f, FEATURE.ATS) ? mask(STE_PART.EATS_HIGH) : 0) |
+      (has(f, FEATURE.HYP) ? mask(STE_PART.STRW_LOW) : 0) |
       (mayStall && mayTerminate ? 0 : mask(STE.S1STALLD)),
     SMMU.STE_ODD1,
   );
@@ -185,7 +184,7 @@ function deriveOddBits(unit: usize): void {
       (littleOnly || bigOnly ? mask(CD.ENDI) : 0) |
       (noAccess ? mask(CD.HA) : 0) |
       (noDirty ? mask(CD.HD) : 0) |
-      (has(f, FEATURE.ASID16) ? 0 : mask(CD_ASID_HIGH)),
+      (has(f, FEATURE.ASID16) ? 0 : mask(CD_PART.ASID_HIGH)),
     SMMU.CD_ODD0,
   );
   store<u64>(

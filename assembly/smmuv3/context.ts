@@ -1,15 +1,7 @@
 /** From the STE to the context descriptor. IHI 0070 3.3.2, 5.3 "Level 1 Context Descriptor". */
 import { below, has, mask, read, readInPlace } from "../bits";
 import { PERMISSION } from "../layout/core";
-import {
-  CD_SIZE,
-  CDS_PER_4K_LEAF_LOG2,
-  CDS_PER_64K_LEAF_LOG2,
-  L1CD,
-  L1CD_SIZE,
-  S1FMT,
-  STE,
-} from "../layout/smmuv3";
+import { CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CD_SIZE, L1CD, L1CD_SIZE, S1FMT, STE } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
 import { fetch } from "../memory";

@@ -5,7 +5,7 @@
  * One word for each combination, 0 for an illegal one: a walk looks its start up instead of working it out.
  */
 import { get, has, mask, put } from "../bits";
-import { ADDRESS_HIGH, PTE, PTE_SIZE, STE, STE_S2SL0_S2T0SZ, TG0, TG1 } from "../layout/smmuv3";
+import { ADDRESS, PTE, PTE_SIZE, STE, STE_PART, TG0, TG1 } from "../layout/smmuv3";
 import { AIDR, IDR3, IDR5 } from "../layout/smmuv3-registers";
 import { FEATURE, GEOMETRY, SMMU } from "../layout/smmuv3-unit";
 
@@ -34,7 +34,7 @@ export function deriveGeometries(unit: usize): void {
 // @ts-ignore: decorator
 @inline
 export function stage2Index(word2: u64): usize {
-  const low = (word2 >> (<u64>STE_S2SL0_S2T0SZ & 63)) & 255;
+  const low = (word2 >> (<u64>STE_PART.S2SL0_S2T0SZ & 63)) & 255;
   const tg = (word2 >> (<u64>STE.S2TG & 63)) & 3;
   return <usize>(low + tg * 256);
 }
@@ -123,7 +123,7 @@ function isFirstVersion(unit: usize): bool {
 @inline
 export function addressOf(entry: u64, shift: u64, isLong: bool): u64 {
   const low = entry & mask(PTE.ADDRESS) & ~((<u64>1 << shift) - 1);
-  return isLong ? low | (get(entry, PTE.ADDRESS_51_48) << (<u64>ADDRESS_HIGH & 63)) : low;
+  return isLong ? low | (get(entry, PTE.ADDRESS_51_48) << (<u64>ADDRESS.BITS_51_48 & 63)) : low;
 }
 
 /**
@@ -141,12 +141,12 @@ function pack(unit: usize, pageShift: i32, level: i32, inputBits: i32): u32 {
   const long = pageShift == PAGE_64K && has(load<u64>(unit, SMMU.FEATURES), FEATURE.LONG_ADDRESSES);
   // § 3.6: 1 GiB and 2 MiB; 32 MiB; 512 MiB, and 4 TiB with 52-bit addresses
   const leafLevels = pageShift == PAGE_4K || long ? 0b1110 : 0b1100;
-  let word: u64 = 0;
-  word = put(word, GEOMETRY.PAGE_SHIFT, <u64>pageShift);
-  word = put(word, GEOMETRY.START_SHIFT, <u64>(pageShift + (pageShift - 3) * (3 - level)));
-  word = put(word, GEOMETRY.INPUT_BITS, <u64>inputBits);
-  word = put(word, GEOMETRY.START_LEVEL, <u64>level);
-  word = put(word, GEOMETRY.LEAF_LEVELS, <u64>leafLevels);
-  word = put(word, GEOMETRY.LONG, long ? 1 : 0);
-  return <u32>word;
+  let packed: u64 = 0;
+  packed = put(packed, GEOMETRY.PAGE_SHIFT, <u64>pageShift);
+  packed = put(packed, GEOMETRY.START_SHIFT, <u64>(pageShift + (pageShift - 3) * (3 - level)));
+  packed = put(packed, GEOMETRY.INPUT_BITS, <u64>inputBits);
+  packed = put(packed, GEOMETRY.START_LEVEL, <u64>level);
+  packed = put(packed, GEOMETRY.LEAF_LEVELS, <u64>leafLevels);
+  packed = put(packed, GEOMETRY.LONG, long ? 1 : 0);
+  return <u32>packed;
 }

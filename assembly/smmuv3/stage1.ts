@@ -2,21 +2,9 @@
  * Stage 1: from a virtual address to an intermediate or physical one.
  * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 3.4 "Address sizes", 5.4 "Context Descriptor".
  */
-import { get, has, mask, put, read, readInPlace, wordOf } from "../bits";
+import { get, has, mask, put, read, readInPlace, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
-import {
-  CD,
-  CD_MAIR,
-  CD_TG0_T0SZ,
-  CD_TG1_T1SZ,
-  PTE,
-  PTE1,
-  PTE_SIZE,
-  TG0,
-  TG1,
-  VA,
-  VA_TAG_BITS,
-} from "../layout/smmuv3";
+import { CD, CD_PART, PTE, PTE1, PTE_SIZE, TG0, TG1, VA, VA_TAG_BITS } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, GEOMETRY, SLOT, SMMU, STRUCTURE, WORLD } from "../layout/smmuv3-unit";
 import { fetch } from "../memory";
@@ -47,7 +35,7 @@ export function walkStage1<T>(
   flags: u32,
   result: usize,
 ): i32 {
-  const word0 = wordOf(cd, CD.V);
+  const word0 = word(cd, CD.V);
   // § 3.5 T1, T5
   const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
   // § 3.5 T4
@@ -57,8 +45,8 @@ export function walkStage1<T>(
   }
   const shape = <u64>(
     (isHigh
-      ? load<u32>(unit + <usize>get(word0, CD_TG1_T1SZ) * 4, SMMU.GEOMETRY1)
-      : load<u32>(unit + <usize>get(word0, CD_TG0_T0SZ) * 4, SMMU.GEOMETRY0))
+      ? load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1)
+      : load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0))
   );
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
   const isTagged = isHigh ? has(word0, CD.TBI1) : has(word0, CD.TBI0);
@@ -171,7 +159,7 @@ export function walkStage1<T>(
       else outcome |= RESULT_FLAG.UPDATED;
     }
 
-    const type = <u32>((wordOf(cd, CD_MAIR) >> (get(entry, PTE1.AttrIndx) * 8)) & 255);
+    const type = <u32>((word(cd, CD_PART.MAIR) >> (get(entry, PTE1.AttrIndx) * 8)) & 255);
     let extra = put(<u64>world, EXTRA.STAGE1_SHIFT, shift);
     extra = put(extra, EXTRA.GLOBAL, has(entry, PTE1.nG) && world != WORLD.EL2 ? 0 : 1);
     finish(

@@ -2,7 +2,7 @@
  * Stage 2: from an intermediate physical address to a physical one.
  * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 5.2 (S2* fields), 3.9 here: concatenated start tables.
  */
-import { get, has, mask, readInPlace, wordOf } from "../bits";
+import { get, has, mask, readInPlace, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { PTE, PTE2, PTE_SIZE, STE, TG0 } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
@@ -33,7 +33,7 @@ export function walkStage2<T>(
   kind: u32,
   result: usize,
 ): i32 {
-  const word2 = wordOf(ste, STE.S2TG);
+  const word2 = word(ste, STE.S2TG);
   const shape = <u64>load<u32>(unit + stage2Index(word2) * 4, SMMU.GEOMETRY2);
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
   // § 3.2 step 20
@@ -121,7 +121,7 @@ export function walkStage2<T>(
 // @ts-ignore: decorator
 @inline
 export function forcesTypes(unit: usize, ste: usize): bool {
-  return has(load<u64>(unit, SMMU.FEATURES), FEATURE.FWB) && has(wordOf(ste, STE.S2FWB), STE.S2FWB);
+  return has(load<u64>(unit, SMMU.FEATURES), FEATURE.FWB) && has(word(ste, STE.S2FWB), STE.S2FWB);
 }
 
 /** § 3.4 3 and 4: access flag, then permission. Returns the event. */
@@ -139,7 +139,7 @@ function checkLeaf<T>(
   kind: u32,
   result: usize,
 ): i32 {
-  const word2 = wordOf(ste, STE.S2TG);
+  const word2 = word(ste, STE.S2TG);
   // § 3.8 H1
   const isOld = !has(entry, PTE.AF) && !has(word2, STE.S2HA) && !has(word2, STE.S2AFFD);
   if (check<T>(unit, CHECK.PTE_AF, isOld)) {

@@ -1,6 +1,6 @@
 /** Validity of an STE. IHI 0070 5.2 "Stream Table Entry", 5.2.2 "Validity of STE". */
-import { get, has, read, readInPlace, wordOf } from "../bits";
-import { CONFIG_BIT, EATS, S1FMT, STE, STE_S2VMID_HIGH, STRW, TG0 } from "../layout/smmuv3";
+import { get, has, read, readInPlace, word } from "../bits";
+import { CONFIG_BIT, EATS, S1FMT, STE, STE_PART, STRW, TG0 } from "../layout/smmuv3";
 import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
 import { check } from "../trace";
 import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
@@ -12,12 +12,12 @@ import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
 // @ts-ignore: decorator
 @inline
 export function isOddSte(unit: usize, ste: usize): bool {
-  const word0 = wordOf(ste, STE.V);
+  const word0 = word(ste, STE.V);
   const config = get(word0, STE.Config);
   const features = load<u64>(unit, SMMU.FEATURES);
   if (!has(word0, STE.V) || config <= <u64>CONFIG_BIT.LIVE) return true;
-  if (wordOf(ste, STE.EATS) & load<u64>(unit, SMMU.STE_ODD1)) return true;
-  const word2 = wordOf(ste, STE.S2TG);
+  if (word(ste, STE.EATS) & load<u64>(unit, SMMU.STE_ODD1)) return true;
+  const word2 = word(ste, STE.S2TG);
   if (config & CONFIG_BIT.STAGE1) {
     if (!has(features, FEATURE.STAGE1) || word0 & load<u64>(unit, SMMU.STE_ODD0)) return true;
     if (get(word0, STE.S1CDMax) > <u64>load<u32>(unit, SMMU.SSID_BITS)) return true;
@@ -56,7 +56,7 @@ export function checkSte<T>(unit: usize, ste: usize): u32 {
   const world = stage1 && !stage2 && isEl2(unit, ste);
   const usesVmid = has(features, FEATURE.STAGE2) && (stage1 || stage2) && !world;
   // § 2.3 S22
-  const longVmid = usesVmid && !has(features, FEATURE.VMID16) && read(ste, STE_S2VMID_HIGH) != 0;
+  const longVmid = usesVmid && !has(features, FEATURE.VMID16) && read(ste, STE_PART.S2VMID_HIGH) != 0;
   if (check<T>(unit, CHECK.STE_S2VMID, longVmid)) return CHECK.STE_S2VMID;
   return CHECK.NONE;
 }
@@ -134,7 +134,7 @@ function checkStage2Shape<T>(unit: usize, ste: usize): u32 {
   const badSize = !isStage2Size(unit, tg, <i32>read(ste, STE.S2T0SZ));
   // § 2.3 S19
   if (check<T>(unit, CHECK.STE_S2T0SZ, badSize)) return CHECK.STE_S2T0SZ;
-  const shape = load<u32>(unit + stage2Index(wordOf(ste, STE.S2TG)) * 4, SMMU.GEOMETRY2);
+  const shape = load<u32>(unit + stage2Index(word(ste, STE.S2TG)) * 4, SMMU.GEOMETRY2);
   // § 2.3 S20
   if (check<T>(unit, CHECK.STE_S2SL0, !shape)) return CHECK.STE_S2SL0;
   const features = load<u64>(unit, SMMU.FEATURES);
@@ -149,6 +149,6 @@ function checkStage2Shape<T>(unit: usize, ste: usize): u32 {
 @inline
 function isTableOutside(unit: usize, ste: usize): bool {
   const table = readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS);
-  const word2 = wordOf(ste, STE.S2TG);
+  const word2 = word(ste, STE.S2TG);
   return table >> outputBits(unit, get(word2, STE.S2PS), get(word2, STE.S2TG) == TG0.GRANULE_64K) != 0;
 }
