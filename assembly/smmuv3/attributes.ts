@@ -25,9 +25,9 @@ const ALLOCATE: u32 = 3;
 // @ts-ignore: decorator
 @inline
 export function attributes(type: u32, sh: u32, flags: u32): u32 {
-  let cfg = put(<u64>type, ATTRIBUTE.SH, <u64>outwardSh(type, sh));
-  cfg = put(cfg, ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0);
-  return <u32>put(cfg, ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0);
+  let packed = put(<u64>type, ATTRIBUTE.SH, <u64>outwardSh(type, sh));
+  packed = put(packed, ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0);
+  return <u32>put(packed, ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0);
 }
 
 /** § 3.11 M1: Device and Normal non-cacheable memory is outer shareable; reserved codes count as none. */
