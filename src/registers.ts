@@ -148,6 +148,11 @@ export class RegisterFile<Name extends string = string> {
     this.#rows.set(name, row);
   }
 
+  /** Names of all registers. */
+  get names(): ReadonlySet<string> {
+    return new Set(this.#rows.keys());
+  }
+
   /** What software reads; never throws for any offset, size or alignment. */
   read(offset: number, bytes: number): bigint {
     if (!isAligned(offset, bytes)) return 0n;

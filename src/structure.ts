@@ -104,9 +104,19 @@ export function describe(layout: Layout, words: readonly bigint[]): FieldValue[]
   return fieldsOf(layout).map((info) => ({ ...info, value: getField(words, info.field) }));
 }
 
+/** Ones over the places of `fields`, as `count` words. */
+export function maskWords(fields: readonly number[], count: number): bigint[] {
+  const masks = new Array<bigint>(count).fill(0n);
+  for (const field of fields) {
+    const at = lsbOf(field) >> 6;
+    masks[at] = (masks[at] ?? 0n) | (maskOf(field) >> BigInt(at * 64));
+  }
+  return masks;
+}
+
 /** Bits of `words` that no field of the layout names, as one mask a word. */
 export function unnamedBits(layout: Layout, words: readonly bigint[]): bigint[] {
-  const named = words.map(() => 0n);
-  for (const { field, msb, lsb } of fieldsOf(layout)) setField(named, field, (1n << BigInt(msb - lsb + 1)) - 1n);
+  const fields = Object.values(layout).filter((field) => typeof field === "number");
+  const named = maskWords(fields, words.length);
   return words.map((word, i) => word & ~(named[i] as bigint));
 }

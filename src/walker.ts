@@ -95,6 +95,18 @@ export class WalkResult {
   get permissions(): number {
     return this.#core.u8[this.ptr + RESULT.PERMISSIONS] as number;
   }
+  /** The vendor's memory attributes. */
+  get attributes(): number {
+    return this.#core.view.getUint16(this.ptr + RESULT.ATTRIBUTES, true);
+  }
+  /** The vendor's cache tags: VT-d DID | PGTT << 16. */
+  get tags(): number {
+    return this.#core.u32[(this.ptr + RESULT.TAGS) >> 2] as number;
+  }
+  /** PASID / SubstreamID that selected the tables. */
+  get pasid(): number {
+    return this.#core.u32[(this.ptr + RESULT.PASID) >> 2] as number;
+  }
 }
 
 /** Walks tables for one IOMMU whose unit block the vendor's subclass sets up. */

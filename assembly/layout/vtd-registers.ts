@@ -288,6 +288,11 @@ export enum PMEN {
   EPM = (31 << 16) | 31,
 }
 
+/** PLMBASE, PLMLIMIT, PHMBASE and PHMLIMIT: regions are whole 2 MiB here. */
+export enum PROTECTED_REGION {
+  ADDR = (63 << 16) | 21,
+}
+
 /** IQH and IQT. Bit 4 counts in the 128-bit queue only. */
 export enum IQ_POINTER {
   ODD = (4 << 16) | 4,

@@ -287,6 +287,8 @@ export enum IRTE {
   IM = (15 << 16) | 15,
   V = (23 << 16) | 16,
   DST = (63 << 16) | 32,
+  /** All of DST that counts when IRTA.EIME = 0. */
+  DST_XAPIC = (47 << 16) | 40,
   SID = (79 << 16) | 64,
   SQ = (81 << 16) | 80,
   SVT = (83 << 16) | 82,

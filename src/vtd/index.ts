@@ -1,4 +1,22 @@
 /** Intel VT-d. */
+
+export { VtdBatch } from "./batch.ts";
+export { type CapabilityRegisters, VTD_PRESETS, VtdCapabilities, type VtdPreset } from "./capabilities.ts";
+export {
+  type DmaFailure,
+  type DmaOptions,
+  type DmaRead,
+  type DmaWrite,
+  type TranslationCompletion,
+  type TranslationOptions,
+  VtdDevice,
+} from "./device.ts";
+export type { DeviceInvalidation, PageGroupResponse } from "./endpoints.ts";
+export type { VtdFeature, VtdFeatures } from "./features.ts";
+export type { BlockedInterrupt, DeliveredInterrupt, InterruptOutcome } from "./interrupts.ts";
 export { checkName, type FaultReason, faultReason, fieldMeaning, structureName } from "./names.ts";
+export type { PageRequest, PageRequestOutcome } from "./page-requests.ts";
+export type { QueueStep } from "./queue.ts";
 export { type Fields, type Locate, VtdPageTable, VtdTables } from "./tables.ts";
+export { type VtdMmio, VtdUnit, type VtdUnitOptions } from "./unit.ts";
 export { type VtdAttributes, type VtdState, VtdWalker, vtdAttributes } from "./walker.ts";

@@ -1,0 +1,86 @@
+/** Many requests in one call: records in linear memory, with the unit's faults recorded afterwards. */
+import {
+  ANSWER,
+  REQUEST,
+  REQUEST_BYTES,
+  REQUEST_FLAG,
+  RESULT,
+  RESULT_BYTES,
+  RESULT_FLAG,
+} from "../../assembly/layout/core.ts";
+import type { Core } from "../core/core.ts";
+import type { Outcome, Request } from "../iommu.ts";
+import type { Batch } from "../walker.ts";
+import type { VtdHardware } from "./hardware.ts";
+import { faultOfFlags } from "./requests.ts";
+
+/**
+ * N requests and N results. Producers on a hot path write REQUEST records at `requests` themselves;
+ * `set` is the convenient way.
+ */
+export class VtdBatch {
+  readonly capacity: number;
+  /** Pointer to `capacity` records of REQUEST_BYTES. */
+  readonly requests: number;
+  /** Pointer to `capacity` records of RESULT_BYTES. */
+  readonly results: number;
+  readonly #batch: Batch;
+  readonly #core: Core;
+  readonly #hardware: VtdHardware;
+
+  constructor(batch: Batch, core: Core, hardware: VtdHardware) {
+    this.#batch = batch;
+    this.#core = core;
+    this.#hardware = hardware;
+    this.capacity = batch.capacity;
+    this.requests = batch.requests;
+    this.results = batch.results;
+  }
+
+  /** Stores request number `index`. @throws RangeError, TypeError naming what is malformed */
+  set(index: number, request: Request): void {
+    this.#batch.set(index, request);
+  }
+
+  /** Decides the first `count` requests; their faults are recorded in order. */
+  run(count: number): void {
+    this.#batch.run(count);
+    const { u32 } = this.#core;
+    const first = (this.results + RESULT.FLAGS) / 4;
+    const stride = RESULT_BYTES / 4;
+    for (let i = 0; i < count; i++) {
+      if ((u32[first + i * stride] as number) & RESULT_FLAG.RECORD) this.#record(i);
+    }
+    if (this.#hardware.protectedMemory.isOn) for (let i = 0; i < count; i++) this.#protect(i);
+  }
+
+  /** Result number `index`. */
+  get(index: number): Outcome {
+    return this.#batch.get(index);
+  }
+
+  #record(index: number): void {
+    const { view } = this.#core;
+    const at = this.requests + index * REQUEST_BYTES;
+    const flags = view.getUint32(at + REQUEST.FLAGS, true);
+    if (flags & REQUEST_FLAG.PROBE) return;
+    const code = view.getUint32(this.results + index * RESULT_BYTES + RESULT.CODE, true);
+    const sid = view.getUint32(at + REQUEST.SID, true);
+    const pasid = view.getUint32(at + REQUEST.PASID, true);
+    this.#hardware.faults.record(faultOfFlags(code, sid, pasid, view.getBigUint64(at + REQUEST.ADDRESS, true), flags));
+  }
+
+  /** § 3.1 0.1: what ends in a protected region is refused. */
+  #protect(index: number): void {
+    const { view } = this.#core;
+    const result = this.results + index * RESULT_BYTES;
+    const asked = view.getUint32(this.requests + index * REQUEST_BYTES + REQUEST.FLAGS, true);
+    const flags = view.getUint32(result + RESULT.FLAGS, true);
+    const failed = view.getUint32(result + RESULT.CODE, true) !== 0 || (flags & RESULT_FLAG.ANSWER) !== ANSWER.SUCCESS;
+    if (failed || asked & REQUEST_FLAG.TRANSLATION) return;
+    const asIs = (flags & RESULT_FLAG.BYPASS) !== 0 || (asked & REQUEST_FLAG.TRANSLATED) !== 0;
+    if (!this.#hardware.protectedMemory.blocks(view.getBigUint64(result + RESULT.ADDRESS, true), asIs)) return;
+    this.#core.u8.fill(0, result, result + RESULT_BYTES);
+    view.setUint32(result + RESULT.FLAGS, ANSWER.UR, true);
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * A device behind the unit: DMA in pieces of 4 KiB, address translation services, page requests, and
+ * a log of what the unit sends it.
+ */
+import { PAGE_SHIFT } from "../../assembly/layout/vtd.ts";
+import type { Bus } from "../bus.ts";
+import { checkBigInt, checkInteger } from "../check.ts";
+import type { Fault, Outcome, Request } from "../iommu.ts";
+import type { DeviceInvalidation, Endpoint, PageGroupResponse } from "./endpoints.ts";
+import type { BlockedInterrupt, InterruptOutcome } from "./interrupts.ts";
+import type { PageRequest, PageRequestOutcome } from "./page-requests.ts";
+import { vtdAttributes } from "./walker.ts";
+
+export interface DmaOptions {
+  /** Absent: a request without PASID. */
+  pasid?: number;
+  /** Privileged-mode request; counts with a PASID only. */
+  privileged?: boolean;
+  /** AT = 10b: the address is what a translation completion gave. */
+  translated?: boolean;
+}
+
+/** A DMA that went through, or how far it came. */
+export type DmaRead = { ok: true; data: Uint8Array } | DmaFailure;
+export type DmaWrite = { ok: true } | DmaFailure;
+export interface DmaFailure {
+  ok: false;
+  /** Bytes moved before the piece that failed. */
+  done: number;
+  /** Why: a fault, a blocked interrupt, or a bus error behind the translation. */
+  fault: Fault | BlockedInterrupt | "bus error";
+}
+
+export interface TranslationOptions {
+  pasid?: number;
+  privileged?: boolean;
+  /** NW: asks for read permission only. */
+  noWrite?: boolean;
+}
+
+/** An ATS translation completion. */
+export interface TranslationCompletion {
+  status: "success" | "ur" | "ca";
+  /** Translated address with the size in its low bits, as on the wire: see `size`. */
+  address: bigint;
+  /** S: more than 4 KiB. */
+  sized: boolean;
+  /** Bytes that the completion covers. */
+  size: bigint;
+  read: boolean;
+  write: boolean;
+  execute: boolean;
+  privileged: boolean;
+  global: boolean;
+  /** U: only untranslated requests may use the page. */
+  untranslatedOnly: boolean;
+  /** N: translated requests shall not set No Snoop. */
+  nonSnooped: boolean;
+}
+
+/** What a device needs of the unit. */
+export interface DevicePort {
+  readonly bus: Bus;
+  translate(request: Request): Outcome;
+  /** Whether the last translation was for untranslated requests only. */
+  untranslatedOnly(): boolean;
+  interrupt(sid: number, address: bigint, data: number): InterruptOutcome;
+  requestPage(request: PageRequest): PageRequestOutcome;
+}
+
+const PAGE = 1 << PAGE_SHIFT;
+const DWORD_BYTES = 4;
+
+export class VtdDevice implements Endpoint {
+  readonly sid: number;
+  /** Invalidation requests received, oldest first. */
+  readonly invalidations: DeviceInvalidation[] = [];
+  /** Page group responses received, oldest first. */
+  readonly responses: PageGroupResponse[] = [];
+  /** Answers an invalidation; false is no answer, which times out. Answers everything unless replaced. */
+  onInvalidate: (invalidation: DeviceInvalidation) => boolean = () => true;
+  onResponse: (response: PageGroupResponse) => void = () => {};
+  readonly #port: DevicePort;
+
+  constructor(port: DevicePort, sid: number) {
+    this.#port = port;
+    this.sid = sid;
+  }
+
+  invalidate(invalidation: DeviceInvalidation): boolean {
+    this.invalidations.push(invalidation);
+    return this.onInvalidate(invalidation);
+  }
+
+  respond(response: PageGroupResponse): void {
+    this.responses.push(response);
+    this.onResponse(response);
+  }
+
+  /** Reads `bytes` at `address`, a request for each 4 KiB touched. */
+  read(address: bigint, bytes: number, options: DmaOptions = {}): DmaRead {
+    const data = new Uint8Array(checkInteger("bytes", bytes, 0, 2 ** 31));
+    const failure = this.#forEachPage(address, bytes, options, "r", (output, from, count) => {
+      const piece = this.#port.bus.readBytes(output, count);
+      if (piece) data.set(piece, from);
+      return piece !== undefined;
+    });
+    return failure ?? { ok: true, data };
+  }
+
+  /** Writes `data` at `address`, a request for each 4 KiB touched. A dword to FEEx_xxxxh is an interrupt. */
+  write(address: bigint, data: Uint8Array, options: DmaOptions = {}): DmaWrite {
+    const failure = this.#forEachPage(
+      address,
+      data.length,
+      options,
+      "w",
+      (output, from, count) => this.#port.bus.writeBytes(output, data.subarray(from, from + count)),
+      () => this.interrupt(address, new DataView(data.buffer, data.byteOffset).getUint32(0, true)),
+    );
+    return failure ?? { ok: true };
+  }
+
+  /** Sends an interrupt: a write of the dword `data` to an address in FEE0_0000h..FEEF_FFFFh. */
+  interrupt(address: bigint, data: number): InterruptOutcome {
+    return this.#port.interrupt(this.sid, address, data);
+  }
+
+  /** Asks for a translation (ATS, AT = 01b). */
+  requestTranslation(address: bigint, options: TranslationOptions = {}): TranslationCompletion {
+    const { pasid, privileged = false, noWrite = false } = options;
+    const request: Request = { sid: this.sid, address, type: "translation", access: "r", privileged, noWrite };
+    const outcome = this.#port.translate(pasid === undefined ? request : { ...request, pasid });
+    const completion: TranslationCompletion = {
+      status: outcome.answer === "ur" || outcome.answer === "ca" ? outcome.answer : "success",
+      address: 0n,
+      sized: false,
+      size: BigInt(PAGE),
+      read: false,
+      write: false,
+      execute: false,
+      // § 3.11: PRIV repeats the request; a request without PASID has none to repeat.
+      privileged: pasid !== undefined && privileged,
+      global: false,
+      untranslatedOnly: false,
+      nonSnooped: false,
+    };
+    if (!outcome.ok || completion.status !== "success") return completion;
+    return {
+      ...completion,
+      ...encodeRange(outcome.address, outcome.pageSize),
+      read: outcome.permissions.read,
+      write: outcome.permissions.write,
+      untranslatedOnly: this.#port.untranslatedOnly(),
+      nonSnooped: vtdAttributes(outcome.attributes).snoop,
+    };
+  }
+
+  /** Asks software to make a page present (PRI). */
+  requestPage(request: Omit<PageRequest, "sid">): PageRequestOutcome {
+    return this.#port.requestPage({ ...request, sid: this.sid });
+  }
+
+  #forEachPage(
+    address: bigint,
+    bytes: number,
+    { pasid, privileged = false, translated = false }: DmaOptions,
+    access: "r" | "w",
+    move: (output: bigint, from: number, count: number) => boolean,
+    interrupt?: () => InterruptOutcome,
+  ): DmaFailure | undefined {
+    checkBigInt("address", address, 0n, 0xffff_ffff_ffff_ffffn);
+    // § 3.1: a request does not cross 4 KiB; the addresses wrap as a device's counter does.
+    for (let done = 0, count = 0; done < bytes || (bytes === 0 && count === 0); done += count) {
+      const at = BigInt.asUintN(64, address + BigInt(done));
+      count = Math.min(bytes - done, PAGE - Number(at % BigInt(PAGE)));
+      const dword = count === DWORD_BYTES && bytes === DWORD_BYTES && at % BigInt(DWORD_BYTES) === 0n;
+      const type = translated ? "translated" : "untranslated";
+      const request: Request = { sid: this.sid, address: at, access, type, privileged, dword, zeroLength: bytes === 0 };
+      const outcome = this.#port.translate(pasid === undefined ? request : { ...request, pasid });
+      if (!outcome.ok) return { ok: false, done, fault: outcome };
+      if (outcome.answer === "interrupt") {
+        const delivered = interrupt?.();
+        return delivered?.ok === false ? { ok: false, done, fault: delivered } : undefined;
+      }
+      if (bytes === 0) return undefined;
+      if (!move(outcome.address, done, count)) return { ok: false, done, fault: "bus error" };
+    }
+    return undefined;
+  }
+}
+
+/** § 3.11: a range above 4 KiB is told by S and the lowest zero bit from bit 12 up. */
+function encodeRange(address: bigint, size: bigint): { address: bigint; sized: boolean; size: bigint } {
+  const page = BigInt(PAGE);
+  if (size <= page) return { address: address - (address % page), sized: false, size: page };
+  const start = address - (address % size);
+  return { address: start + size / 2n - page, sized: true, size };
+}
