@@ -1,5 +1,65 @@
 /** The public names, one by one. */
+export type { AllocatorOps } from "./ioasid/allocators.ts";
+export {
+  AttachHandle,
+  type DomainType,
+  IommuGroup,
+  type PasidDevice,
+  type PasidDomain,
+  type PasidDriver,
+  type RespondToFault,
+} from "./ioasid/attach.ts";
+export { SvaBinder, type SvaDomain, SvaHandle } from "./ioasid/bind.ts";
 export { ID_BITMAP_BYTES, IdBitmap, MAX_ID } from "./ioasid/bitmap.ts";
+export type { Capacity } from "./ioasid/capacity.ts";
+export { IoasidCgroup, Task } from "./ioasid/cgroup.ts";
+export { type PasidBus, PasidConsumer, type PasidLimits, type PasidOps } from "./ioasid/consumer.ts";
+export { DISABLED_CONSUMER, DisabledIoasid } from "./ioasid/disabled.ts";
+export { ExtendedIoasid, type ExtendedIoasidOptions, type IoasidState } from "./ioasid/extended.ts";
+export { FIRST_GLOBAL_PASID, GlobalPasids, type GlobalPasidsOptions, NO_PASID } from "./ioasid/global.ts";
+export { Ioasid, type IoasidEntry, type IoasidOptions } from "./ioasid/ioasid.ts";
+export {
+  HWPT_ALLOC_DIRTY_TRACKING,
+  HWPT_ALLOC_NEST_PARENT,
+  HWPT_ALLOC_PASID,
+  HWPT_FAULT_ID_VALID,
+  type Hwpt,
+  IommufdDevice,
+  VFIO_PASID,
+  type VfioAttach,
+  VfioDevice,
+} from "./ioasid/iommufd.ts";
+export {
+  type IoasidEvent,
+  NOTIFY_ALL,
+  NOTIFY_SET,
+  type Notifier,
+  type NotifierPriority,
+  type NotifyCommand,
+} from "./ioasid/notifiers.ts";
+export {
+  INVALID_IOASID,
+  type KernelProfile,
+  type Log,
+  type LogEntry,
+  ReentrancyError,
+  type Rules,
+} from "./ioasid/profile.ts";
+export type { AnyQuotaSet, QuotaSet, QuotaSetOptions, Series } from "./ioasid/quota-sets.ts";
+export type { Reader } from "./ioasid/readers.ts";
+export { type IoasidPort, type IoasidServer, RemoteIoasid, serveIoasid } from "./ioasid/remote.ts";
+export { ERRNO, type Errno, type Failure, type Found, type Result, type Status } from "./ioasid/result.ts";
+export { type AnySet, IoasidSet } from "./ioasid/sets.ts";
+export { Mm, SvaPasids } from "./ioasid/sva.ts";
+export {
+  GuestIommu,
+  type GuestIommuOptions,
+  type RegisterAccess,
+  registerVcmdAllocator,
+  type VcmdRegistration,
+  VcmdTimeout,
+} from "./ioasid/vcmd-guest.ts";
+export { GuestPasids, type GuestPasidsOptions } from "./ioasid/vcmd-host.ts";
 export type {
   Access,
   AddressType,
@@ -54,3 +114,5 @@ export {
   VtdWalker,
   vtdAttributes,
 } from "./vtd/index.ts";
+export { type HostPasids, Vcmd, type VcmdOptions } from "./vtd/vcmd.ts";
+export { VCMD_ERAS, type VcmdEra } from "./vtd/vcmd-layout.ts";

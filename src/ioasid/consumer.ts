@@ -94,7 +94,7 @@ export class PasidConsumer<T = unknown> implements PasidLimits {
   /**
    * Visits this consumer's IDs, ascending. A failure that `visit` answers ends it and is the answer.
    */
-  forEach(visit: (id: number, data: T | null) => Status | undefined): Status {
+  each(visit: (id: number, data: T | null) => Status | undefined): Status {
     for (const { id, data } of this.#ids.entries(this.set)) {
       const status = visit(id, data);
       if (status && !status.ok) return status;

@@ -45,13 +45,13 @@ export const DISABLED_CONSUMER: {
   readonly exit: () => void;
   readonly alloc: () => Status<"ENODEV">;
   readonly free: () => void;
-  readonly forEach: () => Status<"ENODEV">;
+  readonly each: () => Status<"ENODEV">;
   readonly find: () => Found<never>;
 } = {
   init: () => null,
   exit: () => {},
   alloc: () => fail("ENODEV"),
   free: () => {},
-  forEach: () => fail("ENODEV"),
+  each: () => fail("ENODEV"),
   find: () => ({ kind: "none" }),
 };

@@ -27,6 +27,8 @@
  * | consumer: rollback when the software path failed | frees ID 0 in hardware, standing in for the uninitialised variable | nothing to roll back |
  * | consumer: freeing an ID of another consumer | done | refused |
  * | consumer: vendor callbacks that call back into the space | let through | ReentrancyError |
+ * | SVA, v5.18: an address space's PASID is the last of the range asked for | EOVERFLOW | reused |
+ * | vcmd: max is the number of PASIDs | passed on | refused: it is one too many |
  * | vcmd: freeing an ID with data attached | nothing reaches the host, which leaks it | FREE is sent |
  * | vcmd: rollback of an ID that could not be tracked | nothing reaches the host | FREE is sent |
  * | extensions | see `extended.ts` | |
