@@ -13,5 +13,7 @@ export {
 } from "./bitmap";
 export { heapBase } from "./core";
 export { copyFromGuest, copyToGuest } from "./memory";
+export { smmuConfigure } from "./smmuv3/configure";
+export { smmuWalk, smmuWalkMany, smmuWalkTraced } from "./smmuv3/entry";
 export { vtdConfigure } from "./vtd/configure";
 export { vtdWalk, vtdWalkMany, vtdWalkTraced } from "./vtd/walk";

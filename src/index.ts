@@ -78,6 +78,14 @@ export { GuestMemory, type GuestMemoryOptions, type HostBacking, type RamRegion 
 export { PageAllocator } from "./page-allocator.ts";
 export type { Register, RegisterFragment, RegisterWrite, ResetKind } from "./registers.ts";
 export { RegisterFile } from "./registers.ts";
+export {
+  eventMeaning as smmuEventMeaning,
+  eventName as smmuEventName,
+  type SmmuAttributes,
+  type SmmuState,
+  SmmuWalker,
+  smmuAttributes,
+} from "./smmuv3/index.ts";
 export type { Json, Snapshot } from "./snapshot.ts";
 export {
   type BlockedInterrupt,

@@ -1,8 +1,9 @@
 /**
  * Our own ABI for one SMMU: its unit block, and the numbers its walks report. No hardware facts here.
  *
- * `smmuConfigure` computes everything from `DERIVED` on from the register values before it.
+ * `smmuConfigure` computes everything from STREAMS on from the register values before it.
  */
+
 /** Offsets in the unit block; the first is UNIT.VENDOR of `core.ts`. */
 export enum SMMU {
   /** u32 each: register values, as a driver would read them. */
@@ -29,19 +30,29 @@ export enum SMMU {
   IAS = 664,
   /** u32 largest STE.S1CDMax. */
   SSID_BITS = 668,
-  /** u64 each: bits of STE words 0..2 that call for the full check; word 2 for stage 2 only. */
-  STE_ODD0 = 672,
-  STE_ODD1 = 680,
-  STE_ODD2 = 688,
-  /** u64 each: bits of CD word 0 that call for the full check, and what they are when plain. */
-  CD_ODD0 = 696,
-  CD_PLAIN0 = 704,
-  /** u32 FEATURE bits. */
-  FEATURES = 712,
+  /** u64 ones over the address bits that pointers of this architecture version have. */
+  POINTERS = 672,
+  /**
+   * u64 each: bits that call for the full check of an STE, by word, unless they are as in PLAIN; word 2
+   * differs between stage 1 only and stage 2. The same for word 0 of a CD.
+   */
+  STE_ODD0 = 680,
+  STE_ODD1 = 688,
+  STE_ODD2_STAGE1 = 696,
+  STE_ODD2_STAGE2 = 704,
+  STE_PLAIN2 = 712,
+  CD_ODD0 = 720,
+  CD_PLAIN0 = 728,
+  /** u64 FEATURE bits. */
+  FEATURES = 736,
   /** u8 x 8: address bits by CD.IPS or STE.S2PS, at most OAS. */
-  OUTPUT_BITS = 720,
-  /** Stage 2 result: u64 address, u64 descriptor, u32 GEOMETRY, u32 attributes and rights. */
-  STAGE2 = 736,
+  OUTPUT_BITS = 744,
+  /** What stage 2 found: u64 address, u64 descriptor, u32 each: leaf shift, PERMISSION, RESULT_FLAG. */
+  STAGE2_ADDRESS = 752,
+  STAGE2_ENTRY = 760,
+  STAGE2_SHIFT = 768,
+  STAGE2_PERMISSIONS = 772,
+  STAGE2_FLAGS = 776,
   /** u32 x 256 GEOMETRY by CD_TG0_T0SZ, by CD_TG1_T1SZ, u32 x 1024 by STE.S2TG, S2SL0, S2T0SZ. */
   GEOMETRY0 = 832,
   GEOMETRY1 = 1856,
@@ -52,7 +63,6 @@ export enum SMMU {
   LANES = 7040,
   END = 8768,
 }
-export const SMMU_UNIT_BYTES = SMMU.END;
 
 /** How the tables of one configuration are shaped; a whole word of 0 = illegal combination. */
 export enum GEOMETRY {
@@ -63,6 +73,8 @@ export enum GEOMETRY {
   /** Input address bits (64 - TxSZ). */
   INPUT_BITS = (23 << 16) | 16,
   START_LEVEL = (25 << 16) | 24,
+  /** Descriptors hold address bits 51:48 at 15:12. */
+  LONG = (26 << 16) | 26,
   /** Bit n: level n may hold blocks (or pages). */
   LEAF_LEVELS = (31 << 16) | 28,
 }
@@ -111,6 +123,11 @@ export enum EXTRA {
   STAGE1_SHIFT = (13 << 16) | 8,
   STAGE2_SHIFT = (21 << 16) | 16,
 }
+/** RESULT.TAGS. */
+export enum TAG {
+  ASID = (15 << 16) | 0,
+  VMID = (31 << 16) | 16,
+}
 /** StreamWorld, IHI 0070 3.8. */
 export enum WORLD {
   NS_EL1 = 0,
@@ -129,6 +146,16 @@ export enum ATTRIBUTE {
   /** PnU and InD as the transaction goes out, after PRIVCFG and INSTCFG. */
   PRIVILEGED = (10 << 16) | 10,
   INSTRUCTION = (11 << 16) | 11,
+}
+
+/** UNIT slots for copies of host-backed structures. */
+export enum SLOT {
+  L1STD = 0,
+  STE = 1,
+  L1CD = 2,
+  CD = 3,
+  STAGE1 = 4,
+  STAGE2 = 5,
 }
 
 /** Structures that a trace names. */
@@ -206,4 +233,3 @@ export enum CHECK {
   PTE_PERMISSION,
   PTE_UPDATE,
 }
-export const CHECKS = CHECK.PTE_UPDATE + 1;

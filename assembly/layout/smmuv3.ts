@@ -88,10 +88,17 @@ export enum STE {
   S_S2TTB = (435 << 16) | 388,
 }
 export const STE_SIZE = 64;
-/** S2T0SZ and S2SL0 side by side: half of the index into the table of stage 2 geometries. */
-export const STE_S2SL0_S2T0SZ = (167 << 16) | 160;
-/** The part of S2VMID that exists with 16-bit VMIDs only. */
-export const STE_S2VMID_HIGH = (143 << 16) | 136;
+/** Parts of fields, and neighbours, of an STE. */
+export enum STE_PART {
+  /** Set in EATS = 2 and in the reserved 3. */
+  EATS_HIGH = (93 << 16) | 93,
+  /** Set in the reserved values of STRW. */
+  STRW_LOW = (94 << 16) | 94,
+  /** What exists with 16-bit VMIDs only. */
+  S2VMID_HIGH = (143 << 16) | 136,
+  /** Half of the index into the table of stage 2 geometries. */
+  S2SL0_S2T0SZ = (167 << 16) | 160,
+}
 
 /** STE.Config; 0b0xx aborts. */
 export enum CONFIG {
@@ -227,13 +234,16 @@ export enum CD {
   PMG = (375 << 16) | 368,
 }
 export const CD_SIZE = 64;
-/** TGx and TxSZ side by side: the index into a table of stage 1 geometries. */
-export const CD_TG0_T0SZ = (7 << 16) | 0;
-export const CD_TG1_T1SZ = (23 << 16) | 16;
-/** All eight memory attribute bytes. */
-export const CD_MAIR = (255 << 16) | 192;
-/** The part of ASID that exists with 16-bit ASIDs only. */
-export const CD_ASID_HIGH = (63 << 16) | 56;
+/** Parts of fields, and neighbours, of a CD. */
+export enum CD_PART {
+  /** TGx and TxSZ side by side: the index into a table of stage 1 geometries. */
+  TG0_T0SZ = (7 << 16) | 0,
+  TG1_T1SZ = (23 << 16) | 16,
+  /** What exists with 16-bit ASIDs only. */
+  ASID_HIGH = (63 << 16) | 56,
+  /** All eight memory attribute bytes. */
+  MAIR = (255 << 16) | 192,
+}
 
 /** CD.TG0 and STE.S2TG. */
 export enum TG0 {
@@ -254,6 +264,8 @@ export enum VA {
   TAG = (63 << 16) | 56,
 }
 
+export const VA_TAG_BITS = 8;
+
 /** VMSAv8-64 descriptors: what both stages and all levels share. */
 export enum PTE {
   VALID = (0 << 16) | 0,
@@ -270,14 +282,10 @@ export enum PTE {
   DBM = (51 << 16) | 51,
   Contiguous = (52 << 16) | 52,
 }
-/** VALID and TYPE together. */
-export const PTE_KIND = (1 << 16) | 0;
-export enum PTE_KINDS {
-  BLOCK = 1,
-  TABLE = 3,
+/** Where PTE.ADDRESS_51_48 belongs in an address. */
+export enum ADDRESS {
+  BITS_51_48 = (51 << 16) | 48,
 }
-/** Where ADDRESS_51_48 belongs in an address. */
-export const ADDRESS_HIGH = (51 << 16) | 48;
 export const PTE_SIZE = 8;
 
 /** Stage 1 descriptors. */
@@ -300,8 +308,6 @@ export enum PTE1 {
   APTable1 = (62 << 16) | 62,
   NSTable = (63 << 16) | 63,
 }
-/** What table descriptors hand down, unless CD.HADx = 1. */
-export const PTE1_HIERARCHY = (62 << 16) | 59;
 
 /** Stage 2 blocks and pages. */
 export enum PTE2 {

@@ -16,6 +16,18 @@ export interface CoreExports {
   bitmapTest(bitmap: number, id: number): number;
   copyFromGuest(ptr: number, gpa: bigint, bytes: number): number;
   copyToGuest(gpa: bigint, ptr: number, bytes: number): number;
+  smmuConfigure(unit: number): void;
+  smmuWalk(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, result: number): number;
+  smmuWalkMany(unit: number, requests: number, results: number, count: number): void;
+  smmuWalkTraced(
+    unit: number,
+    sid: number,
+    pasid: number,
+    low: number,
+    high: number,
+    flags: number,
+    result: number,
+  ): number;
   vtdConfigure(unit: number): void;
   vtdWalk(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, result: number): number;
   vtdWalkMany(unit: number, requests: number, results: number, count: number): void;

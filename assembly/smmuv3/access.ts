@@ -1,0 +1,125 @@
+/**
+ * What a transaction wants and what a leaf grants. Arm ARM DDI 0487 D8.4 "Memory access control",
+ * IHI 0070 5.4 (PAN, WXN), 5.2 (PRIVCFG, INSTCFG).
+ */
+import { get, has, word } from "../bits";
+import { PERMISSION, REQUEST_FLAG } from "../layout/core";
+import { CD, INSTCFG, PRIVCFG, PTE, PTE1, PTE2, STE, XN } from "../layout/smmuv3";
+import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { compareExchange } from "../memory";
+import { update } from "../trace";
+
+/** The request's flags with PRIVCFG and INSTCFG applied. */
+// @ts-ignore: decorator
+@inline
+export function effectiveFlags(unit: usize, flags: u32, privCfg: u64, instCfg: u64): u32 {
+  // § 2.2 without ATTR_PERMS_OVR the overrides are RES0
+  if (has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES) && privCfg | instCfg) {
+    if (privCfg == PRIVCFG.UNPRIVILEGED) flags &= ~REQUEST_FLAG.PRIVILEGED;
+    if (privCfg == PRIVCFG.PRIVILEGED) flags |= REQUEST_FLAG.PRIVILEGED;
+    if (instCfg == INSTCFG.DATA) flags &= ~REQUEST_FLAG.EXECUTE;
+    if (instCfg == INSTCFG.INSTRUCTION) flags |= REQUEST_FLAG.EXECUTE;
+  }
+  // § 3.1 writes, and so atomics, always count as data
+  return flags & REQUEST_FLAG.WRITE ? flags & ~REQUEST_FLAG.EXECUTE : flags;
+}
+
+/** Rights that the access needs; a translation request needs none, it asks. */
+// @ts-ignore: decorator
+@inline
+export function wantedRights(flags: u32): u32 {
+  if (flags & REQUEST_FLAG.TRANSLATION) return 0;
+  // § 3.7 P9: a read of instructions is checked against execute, not read
+  return flags & REQUEST_FLAG.EXECUTE ? PERMISSION.EXECUTE : flags & (PERMISSION.READ | PERMISSION.WRITE);
+}
+
+/** Whether the access makes a writable-clean page dirty: a write, or a translation request with NW = 0. */
+// @ts-ignore: decorator
+@inline
+export function makesDirty(flags: u32): bool {
+  return flags & REQUEST_FLAG.TRANSLATION ? !(flags & REQUEST_FLAG.NO_WRITE) : (flags & REQUEST_FLAG.WRITE) != 0;
+}
+
+/**
+ * PERMISSION bits that a stage 1 leaf grants at the request's privilege.
+ * @param hierarchy all table descriptors above, or-ed; 0 with HAD
+ * @param clean the page is writable-clean: read only until its dirty state is set
+ */
+// @ts-ignore: decorator
+@inline
+export function stage1Rights(entry: u64, hierarchy: u64, clean: bool, cd0: u64, world: u32, flags: u32): u32 {
+  // § 3.7 P1, P4, P10
+  const readOnly = (has(entry, PTE1.AP2) && !clean) || has(hierarchy, PTE1.APTable1);
+  const uxn = has(entry, PTE1.UXN) || has(hierarchy, PTE1.UXNTable);
+  let readable: bool = true;
+  let writable: bool = !readOnly;
+  let executable: bool;
+  // § 3.7 P5: one privilege level
+  if (world == WORLD.EL2) executable = !uxn;
+  else {
+    const open = has(entry, PTE1.AP1) && !has(hierarchy, PTE1.APTable0);
+    if (flags & REQUEST_FLAG.PRIVILEGED) {
+      // § 3.7 P7: what the unprivileged can write, the privileged may not execute
+      executable = !(has(entry, PTE1.PXN) || has(hierarchy, PTE1.PXNTable) || (open && writable));
+      // § 3.7 P6
+      readable = !(open && has(cd0, CD.PAN));
+      if (!readable) writable = false;
+    } else {
+      readable = open;
+      if (!open) writable = false;
+      executable = !uxn;
+    }
+  }
+  // § 3.7 P7
+  if (has(cd0, CD.WXN) && writable) executable = false;
+  return (
+    (readable ? PERMISSION.READ : 0) | (writable ? PERMISSION.WRITE : 0) | (executable ? PERMISSION.EXECUTE : 0)
+  );
+}
+
+/** PERMISSION bits that a stage 2 leaf grants at the request's privilege. */
+// @ts-ignore: decorator
+@inline
+export function stage2Rights(unit: usize, entry: u64, clean: bool, flags: u32): u32 {
+  // § 3.10 N1
+  let rights: u32 = has(entry, PTE2.S2AP0) ? PERMISSION.READ : 0;
+  if (has(entry, PTE2.S2AP1) || clean) rights |= PERMISSION.WRITE;
+  // § 3.10 N2
+  let executable = !has(entry, PTE2.XN1);
+  if (has(load<u64>(unit, SMMU.FEATURES), FEATURE.XNX)) {
+    const xn = get(entry, PTE2.XN);
+    executable =
+      xn == XN.EXECUTE || xn == (flags & REQUEST_FLAG.PRIVILEGED ? XN.PRIVILEGED_ONLY : XN.UNPRIVILEGED_ONLY);
+  }
+  return executable ? rights | PERMISSION.EXECUTE : rights;
+}
+
+/** Whether a stage 1 leaf awaits its first write: § 3.8, CD.HD counts with CD.HA only. */
+// @ts-ignore: decorator
+@inline
+export function isClean1(entry: u64, cd0: u64): bool {
+  return has(entry, PTE.DBM) && has(entry, PTE1.AP2) && has(cd0, CD.HD) && has(cd0, CD.HA);
+}
+
+/** Whether a stage 2 leaf awaits its first write: § 2.3, S2HD counts with S2HA only. */
+// @ts-ignore: decorator
+@inline
+export function isClean2(entry: u64, ste2: u64): bool {
+  return has(entry, PTE.DBM) && !has(entry, PTE2.S2AP1) && has(ste2, STE.S2HD) && has(ste2, STE.S2HA);
+}
+
+/** § 3.8 H2: replaces a descriptor if it is still what was read; returns what `compareExchange` does. */
+export function replace<T>(unit: usize, gpa: u64, was: u64, now: u64, isSwapped: bool): i32 {
+  const stored = isSwapped ? bswap<u64>(now) : now;
+  const answer = compareExchange(gpa, isSwapped ? bswap<u64>(was) : was, stored);
+  if (answer > 0) update<T>(unit, stored);
+  return answer;
+}
+
+/** The request's flags as the STE has them. */
+// @ts-ignore: decorator
+@inline
+export function overridden(unit: usize, ste: usize, flags: u32): u32 {
+  const word1 = word(ste, STE.PRIVCFG);
+  return effectiveFlags(unit, flags, get(word1, STE.PRIVCFG), get(word1, STE.INSTCFG));
+}

@@ -1,0 +1,76 @@
+/** Transactions that no table translates. IHI 0070 3.11.1 (GBPA), 5.2 (Config), 3.9 (ATS). */
+import { below, get, has, put } from "../bits";
+import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
+import { MEMORY_TYPE, SHAREABILITY } from "../layout/smmuv3";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { GBPA } from "../layout/smmuv3-registers";
+import { ATTRIBUTE, CHECK, EXTRA, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { finish } from "../result";
+import { check } from "../trace";
+import { effectiveFlags } from "./access";
+import { limitRights } from "./ats";
+import { attributes, incomingByGbpa, incomingBySte } from "./attributes";
+import { conclude, fail, failStage } from "./fault";
+
+/** A bypass is good for all addresses. */
+const EVERYTHING: u64 = 64;
+const ALL_RIGHTS: u32 = PERMISSION.READ | PERMISSION.WRITE | PERMISSION.EXECUTE;
+
+/** § 3.2 step 1: the SMMU is disabled. Returns the event. */
+export function bypassByGbpa<T>(unit: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  const gbpa = <u64>load<u32>(unit, SMMU.GBPA);
+  const id = has(gbpa, GBPA.ABORT) ? CHECK.GBPA_ABORT : CHECK.GBPA_SIZE;
+  // § 3.2 steps 1 and 1b
+  if (check<T>(unit, id, has(gbpa, GBPA.ABORT) || address > below(load<u32>(unit, SMMU.OAS)))) {
+    fail(result, 0, id, 0, 0);
+    return conclude(unit, 0, 0, pasid, flags, result);
+  }
+  const seen = effectiveFlags(unit, flags, get(gbpa, GBPA.PRIVCFG), get(gbpa, GBPA.INSTCFG));
+  return pass(address, incomingByGbpa(unit), pasid, seen, result);
+}
+
+/** § 3.2 steps 10 and 19: no stage 1 and no stage 2, by Config (`isWhole`) or by S1DSS. Returns the event. */
+export function bypassBySte<T>(
+  unit: usize,
+  ste: usize,
+  pasid: u32,
+  address: u64,
+  isWhole: bool,
+  flags: u32,
+  result: usize,
+): i32 {
+  const limit = load<u32>(unit + (isWhole ? SMMU.OAS : SMMU.IAS));
+  const id = isWhole ? CHECK.BYPASS_SIZE : CHECK.IAS_SIZE;
+  if (check<T>(unit, id, address > below(limit))) {
+    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, id, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude(unit, ste, 0, pasid, flags, result);
+  }
+  return pass(address, incomingBySte(unit, ste), pasid, flags, result);
+}
+
+/** § 3.13 AT7: a translated transaction that is taken as it is. Returns the event, which is none. */
+export function passTranslated<T>(unit: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  // § 3.13 AT9
+  if (check<T>(unit, CHECK.ATS_SIZE, address > below(load<u32>(unit, SMMU.OAS)))) {
+    fail(result, 0, CHECK.ATS_SIZE, 0, 0);
+    return conclude(unit, 0, 0, pasid, flags, result);
+  }
+  const plain = attributes(MEMORY_TYPE.WRITE_BACK, SHAREABILITY.NON_SHAREABLE, flags);
+  return pass(address, plain, pasid, flags, result);
+}
+
+function pass(address: u64, type: u32, pasid: u32, flags: u32, result: usize): i32 {
+  const outgoing = attributes(<u32>get(<u64>type, ATTRIBUTE.TYPE), <u32>get(<u64>type, ATTRIBUTE.SH), flags);
+  finish(
+    result,
+    RESULT_FLAG.BYPASS | RESULT_FLAG.DIRTY,
+    address,
+    EVERYTHING,
+    limitRights(ALL_RIGHTS, flags),
+    outgoing,
+    0,
+    flags & REQUEST_FLAG.PASID ? pasid : 0,
+    put(0, EXTRA.WORLD, WORLD.NONE),
+  );
+  return 0;
+}

@@ -1,0 +1,152 @@
+/**
+ * How translation tables are shaped, for every combination of granule, size and start level.
+ * Arm ARM DDI 0487 D8.2 "Translation granules", IHI 0070 5.2 (S2T0SZ, S2SL0) and 5.4 (TxSZ, TGx).
+ *
+ * One word for each combination, 0 for an illegal one: a walk looks its start up instead of working it out.
+ */
+import { get, has, mask, put } from "../bits";
+import { ADDRESS, PTE, PTE_SIZE, STE, STE_PART, TG0, TG1 } from "../layout/smmuv3";
+import { AIDR, IDR3, IDR5 } from "../layout/smmuv3-registers";
+import { FEATURE, GEOMETRY, SMMU } from "../layout/smmuv3-unit";
+
+/** log2 of the granules; 0 = none. */
+const PAGE_4K: i32 = 12;
+const PAGE_16K: i32 = 14;
+const PAGE_64K: i32 = 16;
+/** log2 of how many start tables stage 2 may concatenate. */
+const CONCATENATION: i32 = 4;
+
+export function deriveGeometries(unit: usize): void {
+  for (let index = 0; index < 256; index++) {
+    const txsz = index & 63;
+    const tg = index / 64;
+    store<u32>(unit + index * 4, stage1(unit, tg, txsz), SMMU.GEOMETRY0);
+    store<u32>(unit + index * 4, stage1(unit, asTG0(tg), txsz), SMMU.GEOMETRY1);
+  }
+  for (let index = 0; index < 1024; index++) {
+    const t0sz = index & 63;
+    const sl0 = (index / 64) & 3;
+    store<u32>(unit + index * 4, stage2(unit, index / 256, sl0, t0sz), SMMU.GEOMETRY2);
+  }
+}
+
+/** Index of an STE's stage 2 geometry. */
+// @ts-ignore: decorator
+@inline
+export function stage2Index(word2: u64): usize {
+  const low = (word2 >> (<u64>STE_PART.S2SL0_S2T0SZ & 63)) & 255;
+  const tg = (word2 >> (<u64>STE.S2TG & 63)) & 3;
+  return <usize>(low + tg * 256);
+}
+
+/** Output address bits by IPS or S2PS: more than 48 only with the 64 KiB granule. */
+// @ts-ignore: decorator
+@inline
+export function outputBits(unit: usize, encoded: u64, is64K: bool): u64 {
+  const bits = <u64>load<u8>(unit + <usize>encoded, SMMU.OUTPUT_BITS);
+  return is64K ? bits : min<u64>(bits, 48);
+}
+
+/** TG0's code for the granule that TG1's code means; 3 where that is reserved. */
+export function asTG0(tg1: i32): i32 {
+  if (tg1 == TG1.GRANULE_4K) return TG0.GRANULE_4K;
+  if (tg1 == TG1.GRANULE_16K) return TG0.GRANULE_16K;
+  return tg1 == TG1.GRANULE_64K ? TG0.GRANULE_64K : 3;
+}
+
+/** log2 of the granule, 0 where IDR5 does not offer it. */
+export function granule(unit: usize, tg: i32): i32 {
+  const idr5 = <u64>load<u32>(unit, SMMU.IDR5);
+  if (tg == TG0.GRANULE_4K) return has(idr5, IDR5.GRAN4K) ? PAGE_4K : 0;
+  if (tg == TG0.GRANULE_16K) return has(idr5, IDR5.GRAN16K) ? PAGE_16K : 0;
+  if (tg == TG0.GRANULE_64K) return has(idr5, IDR5.GRAN64K) ? PAGE_64K : 0;
+  return 0;
+}
+
+/** § 2.5 C11 and 2.3 S19: the largest TxSZ. */
+function largestTxSZ(unit: usize, tg: i32): i32 {
+  if (!has(<u64>load<u32>(unit, SMMU.IDR3), IDR3.STT)) return 39;
+  return tg == TG0.GRANULE_64K ? 47 : 48;
+}
+
+/** § 2.5 C11: the range of TxSZ, by the code of TG0. */
+export function isStage1Size(unit: usize, tg: i32, txsz: i32): bool {
+  const longInputs = has(<u64>load<u32>(unit, SMMU.IDR5), IDR5.VAX) && !isFirstVersion(unit);
+  const smallest = tg == TG0.GRANULE_64K && longInputs ? 12 : 16;
+  return txsz >= smallest && txsz <= largestTxSZ(unit, tg);
+}
+
+/** § 3.6: the start level follows from granule and size. */
+function stage1(unit: usize, tg: i32, txsz: i32): u32 {
+  const pageShift = granule(unit, tg);
+  if (!pageShift || !isStage1Size(unit, tg, txsz)) return 0;
+  const inputBits = 64 - txsz;
+  const levelBits = pageShift - 3;
+  const levels = (inputBits - pageShift + levelBits - 1) / levelBits;
+  return pack(unit, pageShift, 4 - levels, inputBits);
+}
+
+/** § 2.3 S19: the range of S2T0SZ. */
+export function isStage2Size(unit: usize, tg: i32, t0sz: i32): bool {
+  const floor = isFirstVersion(unit) ? 0 : tg == TG0.GRANULE_64K ? 12 : 16;
+  return t0sz >= max(floor, 64 - load<i32>(unit, SMMU.IAS)) && t0sz <= largestTxSZ(unit, tg);
+}
+
+/** § 2.3 S20, 3.9: a start level that fits the size. */
+function stage2(unit: usize, tg: i32, sl0: i32, t0sz: i32): u32 {
+  const pageShift = granule(unit, tg);
+  if (!pageShift || !isStage2Size(unit, tg, t0sz)) return 0;
+  const level = startLevel(unit, pageShift, sl0);
+  if (level < 0) return 0;
+  const inputBits = 64 - t0sz;
+  const levelBits = pageShift - 3;
+  const indexBits = inputBits - (pageShift + levelBits * (3 - level));
+  if (indexBits < 1 || indexBits > levelBits + CONCATENATION) return 0;
+  // § 3.9: no concatenation at level 0
+  if (level == 0 && indexBits > levelBits) return 0;
+  return pack(unit, pageShift, level, inputBits);
+}
+
+/** § 3.9: S2SL0 by granule; -1 where it is reserved. */
+function startLevel(unit: usize, pageShift: i32, sl0: i32): i32 {
+  const small = has(<u64>load<u32>(unit, SMMU.IDR3), IDR3.STT);
+  if (pageShift == PAGE_4K) return sl0 < 3 ? 2 - sl0 : small ? 3 : -1;
+  return sl0 < 3 ? 3 - sl0 : -1;
+}
+
+function isFirstVersion(unit: usize): bool {
+  return !has(<u64>load<u32>(unit, SMMU.AIDR), AIDR.ArchMinorRev);
+}
+
+/** Output or next-table address of a descriptor, aligned to 2^shift. */
+// @ts-ignore: decorator
+@inline
+export function addressOf(entry: u64, shift: u64, isLong: bool): u64 {
+  const low = entry & mask(PTE.ADDRESS) & ~((<u64>1 << shift) - 1);
+  return isLong ? low | (get(entry, PTE.ADDRESS_51_48) << (<u64>ADDRESS.BITS_51_48 & 63)) : low;
+}
+
+/**
+ * Base of a start table: aligned to its size (stage 2: to all concatenated tables), 16 bytes at least,
+ * 64 where addresses have 52 bits.
+ */
+// @ts-ignore: decorator
+@inline
+export function startTable(table: u64, indexBits: u64, outputBits: u64): u64 {
+  const smallest: u64 = outputBits > 48 ? 64 : 16;
+  return table & ~(max<u64>(<u64>PTE_SIZE << indexBits, smallest) - 1);
+}
+
+function pack(unit: usize, pageShift: i32, level: i32, inputBits: i32): u32 {
+  const long = pageShift == PAGE_64K && has(load<u64>(unit, SMMU.FEATURES), FEATURE.LONG_ADDRESSES);
+  // § 3.6: 1 GiB and 2 MiB; 32 MiB; 512 MiB, and 4 TiB with 52-bit addresses
+  const leafLevels = pageShift == PAGE_4K || long ? 0b1110 : 0b1100;
+  let packed: u64 = 0;
+  packed = put(packed, GEOMETRY.PAGE_SHIFT, <u64>pageShift);
+  packed = put(packed, GEOMETRY.START_SHIFT, <u64>(pageShift + (pageShift - 3) * (3 - level)));
+  packed = put(packed, GEOMETRY.INPUT_BITS, <u64>inputBits);
+  packed = put(packed, GEOMETRY.START_LEVEL, <u64>level);
+  packed = put(packed, GEOMETRY.LEAF_LEVELS, <u64>leafLevels);
+  packed = put(packed, GEOMETRY.LONG, long ? 1 : 0);
+  return <u32>packed;
+}

@@ -1,0 +1,154 @@
+/** Validity of an STE. IHI 0070 5.2 "Stream Table Entry", 5.2.2 "Validity of STE". */
+import { get, has, read, readInPlace, word } from "../bits";
+import { CONFIG_BIT, EATS, S1FMT, STE, STE_PART, STRW, TG0 } from "../layout/smmuv3";
+import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
+import { check } from "../trace";
+import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
+
+/**
+ * Whether an STE needs the full check. Most do not: V = 1, a Config with a stage that exists, and
+ * nothing in the bits that `smmuConfigure` found worth a look.
+ */
+// @ts-ignore: decorator
+@inline
+export function isOddSte(unit: usize, ste: usize): bool {
+  const word0 = word(ste, STE.V);
+  const config = get(word0, STE.Config);
+  const features = load<u64>(unit, SMMU.FEATURES);
+  if (!has(word0, STE.V) || config <= <u64>CONFIG_BIT.LIVE) return true;
+  if (word(ste, STE.EATS) & load<u64>(unit, SMMU.STE_ODD1)) return true;
+  const word2 = word(ste, STE.S2TG);
+  if (config & CONFIG_BIT.STAGE1) {
+    if (!has(features, FEATURE.STAGE1) || word0 & load<u64>(unit, SMMU.STE_ODD0)) return true;
+    if (get(word0, STE.S1CDMax) > <u64>load<u32>(unit, SMMU.SSID_BITS)) return true;
+    if (!(config & CONFIG_BIT.STAGE2)) return (word2 & load<u64>(unit, SMMU.STE_ODD2_STAGE1)) != 0;
+  }
+  if (!has(features, FEATURE.STAGE2)) return true;
+  if ((word2 ^ load<u64>(unit, SMMU.STE_PLAIN2)) & load<u64>(unit, SMMU.STE_ODD2_STAGE2)) return true;
+  if (!load<u32>(unit + stage2Index(word2) * 4, SMMU.GEOMETRY2)) return true;
+  return isTableOutside(unit, ste);
+}
+
+/** The first check of the list that the STE fails, 0 if it is valid. */
+export function checkSte<T>(unit: usize, ste: usize): u32 {
+  const features = load<u64>(unit, SMMU.FEATURES);
+  const config = <u32>read(ste, STE.Config);
+  const stage1 = (config & CONFIG_BIT.STAGE1) != 0;
+  const stage2 = (config & CONFIG_BIT.STAGE2) != 0;
+  // § 2.3 S1
+  if (check<T>(unit, CHECK.STE_V, !read(ste, STE.V))) return CHECK.STE_V;
+  // § 2.3 S2: aborts without an event
+  if (check<T>(unit, CHECK.STE_CONFIG, !(config & CONFIG_BIT.LIVE))) return CHECK.STE_CONFIG;
+  // § 2.3 S3
+  if (check<T>(unit, CHECK.STE_S1P, stage1 && !has(features, FEATURE.STAGE1))) return CHECK.STE_S1P;
+  // § 2.3 S4
+  if (check<T>(unit, CHECK.STE_S2P, stage2 && !has(features, FEATURE.STAGE2))) return CHECK.STE_S2P;
+  const ats = checkEats<T>(unit, ste, stage1, stage2);
+  if (ats) return ats;
+  if (stage1) {
+    const bad = checkStage1<T>(unit, ste, stage2);
+    if (bad) return bad;
+  }
+  if (stage2) {
+    const bad = checkStage2<T>(unit, ste);
+    if (bad) return bad;
+  }
+  const world = stage1 && !stage2 && isEl2(unit, ste);
+  const usesVmid = has(features, FEATURE.STAGE2) && (stage1 || stage2) && !world;
+  // § 2.3 S22
+  const longVmid = usesVmid && !has(features, FEATURE.VMID16) && read(ste, STE_PART.S2VMID_HIGH) != 0;
+  if (check<T>(unit, CHECK.STE_S2VMID, longVmid)) return CHECK.STE_S2VMID;
+  return CHECK.NONE;
+}
+
+/** Whether the STE selects the EL2 or EL2-E2H regime, were it stage 1 only. */
+// @ts-ignore: decorator
+@inline
+export function isEl2(unit: usize, ste: usize): bool {
+  return read(ste, STE.STRW) == STRW.EL2 && has(load<u64>(unit, SMMU.FEATURES), FEATURE.HYP);
+}
+
+function checkEats<T>(unit: usize, ste: usize, stage1: bool, stage2: bool): u32 {
+  const features = load<u64>(unit, SMMU.FEATURES);
+  const eats = has(features, FEATURE.ATS) && (stage1 || stage2) ? read(ste, STE.EATS) : EATS.NONE;
+  const stalls = stage2 && read(ste, STE.S2S) != 0;
+  const splitless = !stage1 || !stage2 || stalls || !has(features, FEATURE.ATS_SPLIT);
+  // § 2.3 S5
+  if (check<T>(unit, CHECK.STE_EATS_SPLIT, eats == EATS.SPLIT && splitless)) return CHECK.STE_EATS_SPLIT;
+  // § 2.3 S6
+  if (check<T>(unit, CHECK.STE_EATS_STALL, eats == EATS.FULL && stalls)) return CHECK.STE_EATS_STALL;
+  return CHECK.NONE;
+}
+
+function checkStage1<T>(unit: usize, ste: usize, stage2: bool): u32 {
+  const features = load<u64>(unit, SMMU.FEATURES);
+  const strw = read(ste, STE.STRW);
+  // § 2.3 S8
+  const badWorld = !stage2 && has(features, FEATURE.HYP) && strw != STRW.NS_EL1 && strw != STRW.EL2;
+  if (check<T>(unit, CHECK.STE_STRW, badWorld)) return CHECK.STE_STRW;
+  const fixedStall = !(has(features, FEATURE.STALL) && has(features, FEATURE.TERMINATE));
+  // § 2.3 S9
+  if (check<T>(unit, CHECK.STE_S1STALLD, fixedStall && read(ste, STE.S1STALLD) != 0)) return CHECK.STE_S1STALLD;
+  const ssidBits = load<u32>(unit, SMMU.SSID_BITS);
+  const cds = ssidBits ? read(ste, STE.S1CDMax) : 0;
+  // § 2.3 S10
+  if (check<T>(unit, CHECK.STE_S1CDMAX, cds > <u64>ssidBits)) return CHECK.STE_S1CDMAX;
+  const format = read(ste, STE.S1Fmt);
+  const twoLevel = cds != 0 && (format == S1FMT.TWO_LEVEL_4K || format == S1FMT.TWO_LEVEL_64K);
+  // § 2.3 S11
+  if (check<T>(unit, CHECK.STE_S1FMT, twoLevel && !has(features, FEATURE.CD2L))) return CHECK.STE_S1FMT;
+  const table = readInPlace(ste, STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS);
+  const limit = <u64>load<u32>(unit + (stage2 ? SMMU.IAS : SMMU.OAS));
+  // § 2.3 S12
+  if (check<T>(unit, CHECK.STE_S1CONTEXTPTR, table >> limit != 0)) return CHECK.STE_S1CONTEXTPTR;
+  return CHECK.NONE;
+}
+
+function checkStage2<T>(unit: usize, ste: usize): u32 {
+  const features = load<u64>(unit, SMMU.FEATURES);
+  const aa64 = read(ste, STE.S2AA64) != 0;
+  const forced = has(features, FEATURE.FWB) && read(ste, STE.S2FWB) != 0;
+  // § 2.3 S13
+  if (check<T>(unit, CHECK.STE_S2FWB, forced && !aa64)) return CHECK.STE_S2FWB;
+  // § 2.3 S14
+  const badStall = !has(features, read(ste, STE.S2S) ? FEATURE.STALL : FEATURE.TERMINATE);
+  if (check<T>(unit, CHECK.STE_S2S, badStall)) return CHECK.STE_S2S;
+  // § 2.3 S15: only VMSAv8-64 is modelled
+  if (check<T>(unit, CHECK.STE_S2AA64, !aa64)) return CHECK.STE_S2AA64;
+  const dirty = read(ste, STE.S2HD) != 0;
+  const badHttu =
+    (dirty && !has(features, FEATURE.HTTU_DIRTY)) ||
+    (read(ste, STE.S2HA) != 0 && !has(features, FEATURE.HTTU_ACCESS));
+  // § 2.3 S16
+  if (check<T>(unit, CHECK.STE_HTTU, badHttu)) return CHECK.STE_HTTU;
+  // § 2.3 S17
+  const badGranule = !granule(unit, <i32>read(ste, STE.S2TG));
+  if (check<T>(unit, CHECK.STE_S2TG, badGranule)) return CHECK.STE_S2TG;
+  // § 2.3 S18
+  if (check<T>(unit, CHECK.STE_S2TTB, isTableOutside(unit, ste))) return CHECK.STE_S2TTB;
+  return checkStage2Shape<T>(unit, ste);
+}
+
+function checkStage2Shape<T>(unit: usize, ste: usize): u32 {
+  const tg = <i32>read(ste, STE.S2TG);
+  const badSize = !isStage2Size(unit, tg, <i32>read(ste, STE.S2T0SZ));
+  // § 2.3 S19
+  if (check<T>(unit, CHECK.STE_S2T0SZ, badSize)) return CHECK.STE_S2T0SZ;
+  const shape = load<u32>(unit + stage2Index(word(ste, STE.S2TG)) * 4, SMMU.GEOMETRY2);
+  // § 2.3 S20
+  if (check<T>(unit, CHECK.STE_S2SL0, !shape)) return CHECK.STE_S2SL0;
+  const features = load<u64>(unit, SMMU.FEATURES);
+  const badEndian = !has(features, read(ste, STE.S2ENDI) ? FEATURE.BIG_ENDIAN : FEATURE.LITTLE_ENDIAN);
+  // § 2.3 S21
+  if (check<T>(unit, CHECK.STE_S2ENDI, badEndian)) return CHECK.STE_S2ENDI;
+  return CHECK.NONE;
+}
+
+/** § 2.3 S18: S2TTB beyond the output size, which is 48 bits at most unless the granule is 64 KiB. */
+// @ts-ignore: decorator
+@inline
+function isTableOutside(unit: usize, ste: usize): bool {
+  const table = readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS);
+  const word2 = word(ste, STE.S2TG);
+  return table >> outputBits(unit, get(word2, STE.S2PS), get(word2, STE.S2TG) == TG0.GRANULE_64K) != 0;
+}

@@ -1,0 +1,191 @@
+/**
+ * One transaction, from StreamID to output address, in the order of IHI 0070 3.4 and 7.3.
+ *
+ * Every step returns a value or notes a fault; `conclude` turns a fault into answer and record.
+ */
+import { below, has, put, read } from "../bits";
+import { REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
+import { CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { CHECK, EXTRA, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { finish } from "../result";
+import { begin, check } from "../trace";
+import { overridden, wantedRights } from "./access";
+import { completeRequest, effectiveEats, isAtsForbidden, limitRights } from "./ats";
+import { combine, incomingBySte } from "./attributes";
+import { bypassByGbpa, bypassBySte, passTranslated } from "./bypass";
+import { checkCd, isOddCd } from "./cd";
+import { findCd } from "./context";
+import { conclude, fail, failStage } from "./fault";
+import { walkStage1 } from "./stage1";
+import { forcesTypes, walkStage2 } from "./stage2";
+import { checkSte, isOddSte } from "./ste";
+import { findSte } from "./stream";
+import { BYPASS_STAGE1, NO_CD, selectCd } from "./substream";
+import { tags, worldOf } from "./tags";
+
+/** Said by `answerEarly` when the STE is to be looked at. */
+const GO_ON: i32 = -1;
+const ATS: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED;
+
+/** Walks one transaction; everything it finds is in `result`. Returns the event number, 0 = none. */
+export function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  begin<T>(unit);
+  if (<u64>sid >= load<u64>(unit, SMMU.STREAMS) || flags & REQUEST_FLAG.TRANSLATED) {
+    const event = answerEarly<T>(unit, sid, pasid, address, flags, result);
+    if (event != GO_ON) return event;
+  }
+  const ste = findSte<T>(unit, sid, result);
+  if (!ste) return conclude(unit, 0, 0, pasid, flags, result);
+  if (isFloat<T>() || isOddSte(unit, ste)) {
+    const id = checkSte<T>(unit, ste);
+    if (id) {
+      // § 3.2 steps 6 and 7
+      fail(result, id == CHECK.STE_CONFIG ? 0 : EVENT_NUMBER.C_BAD_STE, id, 0, load<u64>(ste));
+      return conclude(unit, ste, 0, pasid, flags, result);
+    }
+  }
+  return translate<T>(unit, ste, pasid, address, flags, result);
+}
+
+/** What needs no STE: SMMU disabled, unchecked translated transactions, no such stream. */
+function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  const features = load<u64>(unit, SMMU.FEATURES);
+  if (!has(features, FEATURE.SMMUEN)) {
+    // § 3.2 step 1
+    if (!(flags & ATS)) return bypassByGbpa<T>(unit, pasid, address, flags, result);
+    // § 3.13 AT1, AT7
+    if (flags & REQUEST_FLAG.TRANSLATION) fail(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, 0);
+    else fail(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, 0);
+    return conclude(unit, 0, 0, pasid, flags, result);
+  }
+  // § 3.13 AT7: ATSCHK = 0
+  if (flags & REQUEST_FLAG.TRANSLATED && !has(features, FEATURE.ATS_CHECK)) {
+    return passTranslated<T>(unit, pasid, address, flags, result);
+  }
+  // § 3.2 step 2
+  if (<u64>sid < load<u64>(unit, SMMU.STREAMS)) return GO_ON;
+  fail(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.SID_RANGE, 0, 0);
+  return conclude(unit, 0, 0, pasid, flags, result);
+}
+
+/** § 3.2 from step 9 on: by a valid STE that does not abort. */
+export function translate<T>(unit: usize, ste: usize, pasid: u32, address: u64, request: u32, result: usize): i32 {
+  const config = <u32>read(ste, STE.Config);
+  const flags = overridden(unit, ste, request);
+  if (flags & ATS) {
+    if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude(unit, ste, 0, pasid, flags, result);
+    if (flags & REQUEST_FLAG.TRANSLATED) return translateTranslated<T>(unit, ste, pasid, address, flags, result);
+  }
+  if (!(config & CONFIG_BIT.STAGE1)) {
+    // § 2.6 Config = 0b1x0 takes no SubstreamID
+    if (check<T>(unit, CHECK.SUBSTREAM_UNEXPECTED, (flags & REQUEST_FLAG.PASID) != 0)) {
+      fail(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.SUBSTREAM_UNEXPECTED, 0, load<u64>(ste));
+      return conclude(unit, ste, 0, pasid, flags, result);
+    }
+    return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
+  }
+  const index = selectCd<T>(unit, ste, pasid, flags, result);
+  if (index == BYPASS_STAGE1) return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
+  if (index == NO_CD) return conclude(unit, ste, 0, pasid, flags, result);
+
+  const nested = (config & CONFIG_BIT.STAGE2) != 0;
+  if (nested) store<u32>(unit, 0, SMMU.STAGE2_FLAGS);
+  const cd = findCd<T>(unit, ste, <u32>index, nested, flags, result);
+  if (!cd) return conclude(unit, ste, 0, pasid, flags, result);
+  const world = worldOf(unit, ste, config);
+  if (isFloat<T>() || isOddCd(unit, ste, cd, world)) {
+    const id = checkCd<T>(unit, ste, cd, world);
+    if (id) {
+      // § 3.2 step 15
+      fail(result, EVENT_NUMBER.C_BAD_CD, id, 0, load<u64>(cd));
+      return conclude(unit, ste, cd, pasid, flags, result);
+    }
+  }
+  // § 3.2 steps 16 to 18
+  const event = walkStage1<T>(unit, ste, cd, <u32>index, address, world, nested, flags, result);
+  if (event) return conclude(unit, ste, cd, pasid, flags, result);
+  if (nested) return addStage2<T>(unit, ste, cd, pasid, flags, result);
+  if (flags & REQUEST_FLAG.TRANSLATION) completeRequest(flags, result);
+  return 0;
+}
+
+/** § 3.2 steps 20 and 21 after stage 1: `result` holds what stage 1 made of the address. */
+function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
+  const ipa = load<u64>(result, RESULT.ADDRESS);
+  if (walkStage2<T>(unit, ste, ipa, wantedRights(flags), flags, EVENT_CLASS.IN, result)) {
+    return conclude(unit, ste, cd, pasid, flags, result);
+  }
+  const first = load<u32>(result, RESULT.FLAGS);
+  const second = load<u32>(unit, SMMU.STAGE2_FLAGS);
+  const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
+  const rights = load<u8>(result, RESULT.PERMISSIONS) & load<u32>(unit, SMMU.STAGE2_PERMISSIONS);
+  const type = combine(
+    load<u16>(result, RESULT.ATTRIBUTES),
+    load<u64>(unit, SMMU.STAGE2_ENTRY),
+    forcesTypes(unit, ste),
+    flags,
+  );
+  // § 3.13 AT4: split-stage ATS hands out the intermediate address
+  const isSplit = flags & REQUEST_FLAG.TRANSLATION && effectiveEats(unit, ste) == EATS.SPLIT;
+  finish(
+    result,
+    ((first | second) & RESULT_FLAG.UPDATED) | (first & second & RESULT_FLAG.DIRTY),
+    isSplit ? ipa : load<u64>(unit, SMMU.STAGE2_ADDRESS),
+    min<u32>(load<u8>(result, RESULT.PAGE_SHIFT), shift),
+    limitRights(rights, flags),
+    type,
+    load<u32>(result, RESULT.TAGS),
+    load<u32>(result, RESULT.PASID),
+    put(<u64>load<u32>(result, RESULT.EXTRA), EXTRA.STAGE2_SHIFT, <u64>shift),
+  );
+  return 0;
+}
+
+/** § 3.2 steps 10, 19 to 21: stage 1 is bypassed or absent. */
+function skipStage1<T>(
+  unit: usize,
+  ste: usize,
+  pasid: u32,
+  address: u64,
+  config: u32,
+  flags: u32,
+  result: usize,
+): i32 {
+  if (!(config & CONFIG_BIT.STAGE2)) {
+    return bypassBySte<T>(unit, ste, pasid, address, !(config & CONFIG_BIT.STAGE1), flags, result);
+  }
+  // § 3.2 step 19
+  if (check<T>(unit, CHECK.IAS_SIZE, address > below(load<u32>(unit, SMMU.IAS)))) {
+    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.IAS_SIZE, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude(unit, ste, 0, pasid, flags, result);
+  }
+  return onlyStage2<T>(unit, ste, pasid, address, flags, result);
+}
+
+/** § 3.13 AT7: translated transactions of a stream that may send them. */
+function translateTranslated<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  if (effectiveEats(unit, ste) == EATS.FULL) return passTranslated<T>(unit, pasid, address, flags, result);
+  return onlyStage2<T>(unit, ste, pasid, address, flags, result);
+}
+
+/** § 3.2 steps 20 and 21 without stage 1. */
+function onlyStage2<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  store<u32>(unit, 0, SMMU.STAGE2_FLAGS);
+  if (walkStage2<T>(unit, ste, address, wantedRights(flags), flags, EVENT_CLASS.IN, result)) {
+    return conclude(unit, ste, 0, pasid, flags, result);
+  }
+  const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
+  finish(
+    result,
+    load<u32>(unit, SMMU.STAGE2_FLAGS),
+    load<u64>(unit, SMMU.STAGE2_ADDRESS),
+    shift,
+    limitRights(load<u32>(unit, SMMU.STAGE2_PERMISSIONS), flags),
+    combine(incomingBySte(unit, ste), load<u64>(unit, SMMU.STAGE2_ENTRY), forcesTypes(unit, ste), flags),
+    tags(unit, ste, 0, WORLD.NS_EL1),
+    flags & REQUEST_FLAG.PASID ? pasid : 0,
+    put(put(0, EXTRA.WORLD, WORLD.NS_EL1), EXTRA.STAGE2_SHIFT, <u64>shift),
+  );
+  return 0;
+}
