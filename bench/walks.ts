@@ -1,0 +1,164 @@
+/** The walk kernels: the same tables and requests for Wasm (batch and single calls), TypeScript and C. */
+import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
+import { SmmuWalker, VtdWalker } from "../src/index.ts";
+import type { Walker } from "../src/walker.ts";
+import { type Implementation, type Kernel, NATIVE } from "./harness.ts";
+import type { Native } from "./native.ts";
+import { PlainSmmu } from "./plain/smmuv3.ts";
+import { PlainVtd } from "./plain/vtd.ts";
+import type { BenchRam, BenchRequest } from "./ram.ts";
+import { type SmmuShape, smmuData } from "./tables-smmuv3.ts";
+import { type VtdShape, vtdData } from "./tables-vtd.ts";
+
+/** A walker in plain TypeScript. */
+interface Plain {
+  address: number;
+  walk(sid: number, pasid: number, low: number, high: number, flags: number): number;
+}
+
+interface WalkSet {
+  name: string;
+  vendor: "vtd" | "smmu";
+  ram: BenchRam;
+  requests: readonly BenchRequest[];
+  walker: Walker;
+  plain: Plain | undefined;
+  /** Sets the native unit up. */
+  configure: string;
+  /** How often a round walks all requests. */
+  times: number;
+}
+
+/** @param times how often a round walks all requests */
+export async function vtdKernel(name: string, shape: VtdShape, times: number, native: Native | undefined): Promise<Kernel> {
+  const { ram, cap, ecap, rtaddr, haw, requests } = vtdData(shape);
+  const low = (value: bigint) => Number(value & 0xffff_ffffn);
+  const state = { capLow: low(cap), capHigh: low(cap >> 32n), ecapLow: low(ecap), ecapHigh: low(ecap >> 32n) };
+  const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
+  return kernel(native, {
+    name,
+    vendor: "vtd",
+    ram,
+    requests,
+    times,
+    walker: new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }),
+    plain:
+      shape.kind === "first-stage" ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw }) : undefined,
+    configure: `vtd ${cap.toString(16)} ${ecap.toString(16)} ${rtaddr.toString(16)} ${haw}`,
+  });
+}
+
+export async function smmuKernel(name: string, shape: SmmuShape, times: number, native: Native | undefined): Promise<Kernel> {
+  const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr5, requests } = smmuData(shape);
+  const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
+  const numbers = [Number(strtabBase), strtabBaseCfg, idr0, idr1, idr5];
+  return kernel(native, {
+    name,
+    vendor: "smmu",
+    ram,
+    requests,
+    times,
+    walker: new SmmuWalker(ram.memory, { strtabBase, strtabBaseCfg, idr0, idr1, idr5, cr0: 1 }),
+    plain: new PlainSmmu(words, { base: Number(strtabBase), cfg: strtabBaseCfg, idr0, idr1, idr5 }),
+    configure: `smmu ${numbers.map((value) => (value >>> 0).toString(16)).join(" ")}`,
+  });
+}
+
+async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel> {
+  const { walker, requests, times, plain, ram } = set;
+  const { core } = ram.memory;
+  const batch = walker.batch(requests.length);
+  requests.forEach(({ sid, pasid, address, flags }, i) => {
+    const at = batch.requests + i * REQUEST_BYTES;
+    core.view.setUint32(at + REQUEST.SID, sid, true);
+    core.view.setUint32(at + REQUEST.PASID, pasid, true);
+    core.view.setBigUint64(at + REQUEST.ADDRESS, BigInt(address), true);
+    core.view.setUint32(at + REQUEST.FLAGS, flags, true);
+  });
+  const expected = sumOfSingles(walker, requests);
+  const implementations: Implementation[] = [];
+  if (native) {
+    await native.command(`ram ${native.file(ram.bytes)} ${ram.bytes.length}`);
+    const records = core.u8.slice(batch.requests, batch.requests + requests.length * REQUEST_BYTES);
+    await native.command(`requests ${native.file(records)} ${requests.length}`);
+    await native.command(set.configure);
+    const [, sum, faults] = await native.command(`walk ${set.vendor} 1`);
+    same(set.name, NATIVE, expected, Number(sum), Number(faults));
+    implementations.push({
+      name: NATIVE,
+      round: async () => Number((await native.command(`walk ${set.vendor} ${times}`))[0]) / 1e6,
+    });
+  }
+  batch.run(requests.length);
+  same(set.name, "batch", expected, ...sumOfBatch(batch, requests.length));
+  implementations.push({
+    name: "Wasm, batch",
+    round: () => {
+      for (let t = 0; t < times; t++) batch.run(requests.length);
+    },
+  });
+  const singles = flatten(requests);
+  implementations.push({
+    name: "Wasm, one call a walk",
+    round: () => {
+      for (let t = 0; t < times; t++) {
+        for (let i = 0; i < singles.length; i += 4) {
+          walker.walk(singles[i] as number, singles[i + 1] as number, singles[i + 2] as number, 0, singles[i + 3] as number);
+        }
+      }
+    },
+  });
+  if (plain) {
+    const result = plain;
+    let sum = 0;
+    let faults = 0;
+    for (const { sid, pasid, address, flags } of requests) {
+      if (result.walk(sid, pasid, address, 0, flags)) faults++;
+      sum += result.address;
+    }
+    same(set.name, "TypeScript", expected, sum, faults);
+    implementations.push({
+      name: "plain TypeScript",
+      round: () => {
+        for (let t = 0; t < times; t++) {
+          for (let i = 0; i < singles.length; i += 4) {
+            result.walk(singles[i] as number, singles[i + 1] as number, singles[i + 2] as number, 0, singles[i + 3] as number);
+          }
+        }
+      },
+    });
+  }
+  return { name: set.name, operations: requests.length * times, implementations };
+}
+
+function flatten(requests: readonly BenchRequest[]): Uint32Array {
+  return Uint32Array.from(requests.flatMap(({ sid, pasid, address, flags }) => [sid, pasid, address, flags]));
+}
+
+function sumOfSingles(walker: Walker, requests: readonly BenchRequest[]): number {
+  let sum = 0;
+  for (const { sid, pasid, address, flags } of requests) {
+    const code = walker.walk(sid, pasid, address, 0, flags);
+    if (code) throw new Error(`bench data: sid ${sid} pasid ${pasid} address ${address.toString(16)} faults ${code.toString(16)}`);
+    sum += walker.result.addressHigh * 2 ** 32 + walker.result.addressLow;
+  }
+  return sum;
+}
+
+function sumOfBatch(batch: { get(index: number): { ok: boolean; address?: bigint } }, count: number): [number, number] {
+  let sum = 0;
+  let faults = 0;
+  for (let i = 0; i < count; i++) {
+    const outcome = batch.get(i);
+    if (!outcome.ok) faults++;
+    sum += Number(outcome.address ?? 0n);
+  }
+  return [sum, faults];
+}
+
+/** All implementations must have translated alike, or their times say nothing. */
+function same(kernel: string, impl: string, expected: number, sum: number, faults: number): void {
+  if (sum !== expected || faults !== 0) {
+    throw new Error(`${kernel}: ${impl} translated to ${sum} with ${faults} faults, the walker to ${expected}`);
+  }
+}
