@@ -9,8 +9,10 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
-const SOURCES = new URL("../../../bench/native/", import.meta.url).pathname;
+/** Seen from where this file is compiled to, `build/bench/bench`. */
+export const NATIVE_SOURCES = fileURLToPath(new URL("../../../bench/native/", import.meta.url));
 
 export class Native {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -31,9 +33,9 @@ export class Native {
   static start(): Native | undefined {
     const folder = mkdtempSync(join(tmpdir(), "iommulator-bench-"));
     const program = join(folder, "kernels");
-    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".c"));
+    const sources = readdirSync(NATIVE_SOURCES).filter((name) => name.endsWith(".c"));
     const flags = ["-O3", "-march=native", "-std=c11", "-Wall", "-D_GNU_SOURCE", "-o", program];
-    const { error, status, stderr } = spawnSync("cc", [...flags, ...sources.map((name) => join(SOURCES, name))], {
+    const { error, status, stderr } = spawnSync("cc", [...flags, ...sources.map((name) => join(NATIVE_SOURCES, name))], {
       encoding: "utf8",
     });
     if (error || status !== 0) {

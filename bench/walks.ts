@@ -2,6 +2,7 @@
 import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
 import { SmmuWalker, VtdWalker } from "../src/index.ts";
 import type { Walker } from "../src/walker.ts";
+import { CWasm } from "./c-wasm.ts";
 import { type Implementation, type Kernel, NATIVE } from "./harness.ts";
 import type { Native } from "./native.ts";
 import { PlainSmmu } from "./plain/smmuv3.ts";
@@ -23,8 +24,8 @@ interface WalkSet {
   requests: readonly BenchRequest[];
   walker: Walker;
   plain: Plain | undefined;
-  /** Sets the native unit up. */
-  configure: string;
+  /** Sets the C twins up. */
+  configure: (number | bigint)[];
   /** How often a round walks all requests. */
   times: number;
 }
@@ -44,14 +45,13 @@ export async function vtdKernel(name: string, shape: VtdShape, times: number, na
     walker: new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }),
     plain:
       shape.kind === "first-stage" ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw }) : undefined,
-    configure: `vtd ${cap.toString(16)} ${ecap.toString(16)} ${rtaddr.toString(16)} ${haw}`,
+    configure: [cap, ecap, rtaddr, haw],
   });
 }
 
 export async function smmuKernel(name: string, shape: SmmuShape, times: number, native: Native | undefined): Promise<Kernel> {
   const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr5, requests } = smmuData(shape);
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
-  const numbers = [Number(strtabBase), strtabBaseCfg, idr0, idr1, idr5];
   return kernel(native, {
     name,
     vendor: "smmu",
@@ -60,7 +60,7 @@ export async function smmuKernel(name: string, shape: SmmuShape, times: number, 
     times,
     walker: new SmmuWalker(ram.memory, { strtabBase, strtabBaseCfg, idr0, idr1, idr5, cr0: 1 }),
     plain: new PlainSmmu(words, { base: Number(strtabBase), cfg: strtabBaseCfg, idr0, idr1, idr5 }),
-    configure: `smmu ${numbers.map((value) => (value >>> 0).toString(16)).join(" ")}`,
+    configure: [strtabBase, strtabBaseCfg, idr0, idr1, idr5],
   });
 }
 
@@ -77,16 +77,30 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
   });
   const expected = sumOfSingles(walker, requests);
   const implementations: Implementation[] = [];
+  const records = core.u8.slice(batch.requests, batch.requests + requests.length * REQUEST_BYTES);
   if (native) {
     await native.command(`ram ${native.file(ram.bytes)} ${ram.bytes.length}`);
-    const records = core.u8.slice(batch.requests, batch.requests + requests.length * REQUEST_BYTES);
     await native.command(`requests ${native.file(records)} ${requests.length}`);
-    await native.command(set.configure);
+    await native.command(`${set.vendor} ${set.configure.map((value) => value.toString(16)).join(" ")}`);
     const [, sum, faults] = await native.command(`walk ${set.vendor} 1`);
     same(set.name, NATIVE, expected, Number(sum), Number(faults));
     implementations.push({
       name: NATIVE,
       round: async () => Number((await native.command(`walk ${set.vendor} ${times}`))[0]) / 1e6,
+    });
+  }
+  const cWasm = CWasm.load(ram.bytes, records, requests.length);
+  if (cWasm) {
+    const [a, b, c, d, e] = set.configure as [bigint, never, never, never, never];
+    if (set.vendor === "vtd") cWasm.exports.set_vtd(a, b, c, d);
+    else cWasm.exports.set_smmu(a, b, c, d, e);
+    const faults = cWasm.walk(set.vendor);
+    same(set.name, "C -> Wasm", expected, cWasm.sum(), faults);
+    implementations.push({
+      name: "C -> Wasm",
+      round: () => {
+        for (let t = 0; t < times; t++) cWasm.walk(set.vendor);
+      },
     });
   }
   batch.run(requests.length);

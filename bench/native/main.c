@@ -64,7 +64,7 @@ int main(void) {
       free(results);
       results = calloc(a, sizeof(result));
       puts(requests && results ? "ok" : "error cannot map");
-    } else if (sscanf(line, "vtd %llx %llx %llx %llu", &a, &b, &c, &d) == 4) {
+    } else if (sscanf(line, "vtd %llx %llx %llx %llx", &a, &b, &c, &d) == 4) {
       vtd_configure(a, b, c, (int)d);
       puts("ok");
     } else if (sscanf(line, "smmu %llx %llx %llx %llx %llx", &a, &b, &c, &d, &e) == 5) {
