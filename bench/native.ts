@@ -35,9 +35,13 @@ export class Native {
     const program = join(folder, "kernels");
     const sources = readdirSync(NATIVE_SOURCES).filter((name) => name.endsWith(".c"));
     const flags = ["-O3", "-march=native", "-std=c11", "-Wall", "-D_GNU_SOURCE", "-o", program];
-    const { error, status, stderr } = spawnSync("cc", [...flags, ...sources.map((name) => join(NATIVE_SOURCES, name))], {
-      encoding: "utf8",
-    });
+    const { error, status, stderr } = spawnSync(
+      "cc",
+      [...flags, ...sources.map((name) => join(NATIVE_SOURCES, name))],
+      {
+        encoding: "utf8",
+      },
+    );
     if (error || status !== 0) {
       rmSync(folder, { recursive: true });
       if (!error) throw new Error(`cc: ${stderr}`);

@@ -4,8 +4,11 @@
  *   --smoke   tiny data, one round: does it run at all
  *   --json    {"kernels":[{"name","impl","nsPerOp","ratioVsNative","spread"}]}
  *   --only S  kernels whose name contains S
+ *   --growth  how the cost grows with PASIDs, devices, levels and batch size, instead of the kernels
+ *   --svg F   with --growth: draws it into file F
  */
 import { parseArgs } from "node:util";
+import { growth } from "./growth.ts";
 import { type Effort, type Kernel, type Measurement, measure, table } from "./harness.ts";
 import { Native } from "./native.ts";
 import type { SmmuShape } from "./tables-smmuv3.ts";
@@ -13,13 +16,25 @@ import type { VtdKind, VtdShape } from "./tables-vtd.ts";
 import { smmuKernel, vtdKernel } from "./walks.ts";
 
 const { values: options } = parseArgs({
-  options: { smoke: { type: "boolean" }, json: { type: "boolean" }, only: { type: "string" } },
+  options: {
+    smoke: { type: "boolean" },
+    json: { type: "boolean" },
+    only: { type: "string" },
+    growth: { type: "boolean" },
+    svg: { type: "string" },
+  },
 });
 const smoke = options.smoke ?? false;
 const effort: Effort = smoke ? { rounds: 1, samples: 1 } : { rounds: 9, samples: 3 };
 
 const hotVtd = (kind: VtdKind): VtdShape => ({
-  kind, devices: 1, pasids: 8, pools: 4, pages: 8, requests: 256, mebibytes: 4,
+  kind,
+  devices: 1,
+  pasids: 8,
+  pools: 4,
+  pages: 8,
+  requests: 256,
+  mebibytes: 4,
 });
 const coldVtd = (kind: VtdKind): VtdShape =>
   smoke
@@ -42,6 +57,10 @@ for (const kind of ["first-stage", "second-stage", "nested"] as const) {
 kernels["smmuv3 stage 1 walk, hot"] = (native) => smmuKernel("smmuv3 stage 1 walk, hot", hotSmmu, hotTimes, native);
 kernels["smmuv3 stage 1 walk, cold"] = (native) => smmuKernel("smmuv3 stage 1 walk, cold", coldSmmu, 1, native);
 
+if (options.growth) {
+  await growth(smoke, { rounds: smoke ? 1 : 5, samples: 2 }, options.svg);
+  process.exit(0);
+}
 const native = Native.start();
 if (!native && !options.json) console.log("no C compiler (cc): no native column");
 const all: Measurement[] = [];

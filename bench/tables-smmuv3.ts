@@ -29,7 +29,8 @@ const SPLIT = 8;
 const LOG2SIZE = 16;
 const CDS = 1024;
 
-const word = (layout: Layout, values: Record<string, number | boolean>): bigint => build(layout, 1, values)[0] as bigint;
+const word = (layout: Layout, values: Record<string, number | boolean>): bigint =>
+  build(layout, 1, values)[0] as bigint;
 const register = (layout: Layout, values: Record<string, number | boolean>): number => Number(word(layout, values));
 
 export function smmuData(shape: SmmuShape): SmmuData {
@@ -40,7 +41,8 @@ export function smmuData(shape: SmmuShape): SmmuData {
   const leaf = link | word(PTE, { SH: 3, AF: 1 }) | word(PTE1, { AP1: 1, nG: 1 });
   const roots = Array.from({ length: shape.pools }, () => {
     const levels = Array.from({ length: 4 }, () => ram.allocate(4096));
-    for (let level = 0; level < 3; level++) ram.put(levels[level] as number, BigInt(levels[level + 1] as number) | link);
+    for (let level = 0; level < 3; level++)
+      ram.put(levels[level] as number, BigInt(levels[level + 1] as number) | link);
     for (let page = 0; page < shape.pages; page++) {
       ram.put((levels[3] as number) + 8 * page, (BigInt(1 + random.below(frames - 1)) * 4096n) | leaf);
     }
@@ -48,7 +50,18 @@ export function smmuData(shape: SmmuShape): SmmuData {
   });
   const cds = roots.map((root, i) => {
     const cd = build(CD, 8, {
-      T0SZ: 16, IR0: 1, OR0: 1, SH0: 3, EPD1: 1, V: 1, IPS: 5, AA64: 1, R: 1, A: 1, ASID: i % 65536, MAIR0: 0xff,
+      T0SZ: 16,
+      IR0: 1,
+      OR0: 1,
+      SH0: 3,
+      EPD1: 1,
+      V: 1,
+      IPS: 5,
+      AA64: 1,
+      R: 1,
+      A: 1,
+      ASID: i % 65536,
+      MAIR0: 0xff,
     });
     cd[1] = (cd[1] as bigint) | BigInt(root);
     return cd;
@@ -69,7 +82,16 @@ export function smmuData(shape: SmmuShape): SmmuData {
       ram.put(l1cd + 8 * i, BigInt(table) | word(L1CD, { V: 1 }));
       for (let j = 0; j < CDS; j++) ram.putAll(table + 64 * j, cds[random.below(cds.length)] as bigint[]);
     }
-    const ste = build(STE, 8, { V: 1, Config: CONFIG.STAGE1, S1Fmt: S1FMT.TWO_LEVEL_64K, S1CDMax: s1cdmax, S1DSS: S1DSS.SUBSTREAM0, S1CIR: 1, S1COR: 1, S1CSH: 3 });
+    const ste = build(STE, 8, {
+      V: 1,
+      Config: CONFIG.STAGE1,
+      S1Fmt: S1FMT.TWO_LEVEL_64K,
+      S1CDMax: s1cdmax,
+      S1DSS: S1DSS.SUBSTREAM0,
+      S1CIR: 1,
+      S1COR: 1,
+      S1CSH: 3,
+    });
     ste[0] = (ste[0] as bigint) | BigInt(l1cd);
     ram.putAll(stes + 64 * (stream & (2 ** SPLIT - 1)), ste);
   }
@@ -77,7 +99,19 @@ export function smmuData(shape: SmmuShape): SmmuData {
     ram,
     strtabBase: BigInt(l1),
     strtabBaseCfg: register(STRTAB_BASE_CFG, { LOG2SIZE, SPLIT, FMT: 1 }),
-    idr0: register(IDR0, { S1P: 1, S2P: 1, TTF: 2, COHACC: 1, ASID16: 1, VMID16: 1, CD2L: 1, TTENDIAN: 2, TERM_MODEL: 1, STALL_MODEL: 1, ST_LEVEL: 1 }),
+    idr0: register(IDR0, {
+      S1P: 1,
+      S2P: 1,
+      TTF: 2,
+      COHACC: 1,
+      ASID16: 1,
+      VMID16: 1,
+      CD2L: 1,
+      TTENDIAN: 2,
+      TERM_MODEL: 1,
+      STALL_MODEL: 1,
+      ST_LEVEL: 1,
+    }),
     idr1: register(IDR1, { SIDSIZE: 16, SSIDSIZE: 20, CMDQS: 8, EVENTQS: 8 }),
     idr5: register(IDR5, { OAS: 5, GRAN4K: 1, GRAN16K: 1, GRAN64K: 1 }),
     requests: Array.from({ length: shape.requests }, () => ({

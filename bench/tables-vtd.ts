@@ -1,6 +1,19 @@
 /** VT-d tables for the benchmarks: devices x PASIDs over a pool of page tables. */
 import { REQUEST_FLAG } from "../assembly/layout/core.ts";
-import { FSPTE, PASID, PASIDDIR, PGTT, SCONTEXT, SROOT, SSPTE } from "../assembly/layout/vtd.ts";
+import {
+  AW,
+  AW_BASE_LEVELS,
+  FSPM_BASE_LEVELS,
+  FSPTE,
+  PASID,
+  PASIDDIR,
+  PDTS_BASE_BITS,
+  PDTS_BASE_ENTRIES_LOG2,
+  PGTT,
+  SCONTEXT,
+  SROOT,
+  SSPTE,
+} from "../assembly/layout/vtd.ts";
 import { CAP, ECAP, RTADDR, TTM } from "../assembly/layout/vtd-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
 import { BenchRam, type BenchRequest, Random } from "./ram.ts";
@@ -18,6 +31,8 @@ export interface VtdShape {
   pages: number;
   requests: number;
   mebibytes: number;
+  /** Of the page tables: first stage 4 or 5, second stage 3 to 5; 4 unless told. */
+  levels?: number;
 }
 
 export interface VtdData {
@@ -30,22 +45,22 @@ export interface VtdData {
 }
 
 const HAW = 46;
-const LEVELS = 4;
 
-const word = (layout: Layout, values: Record<string, number | boolean>): bigint => build(layout, 1, values)[0] as bigint;
+const word = (layout: Layout, values: Record<string, number | boolean>): bigint =>
+  build(layout, 1, values)[0] as bigint;
 
 const register = (layout: Layout, values: Record<string, number | boolean>): bigint => word(layout, values);
 
-/** One 4-level table with `pages` leaves from address 0 on, each at an address `output` gives. */
-function table(ram: BenchRam, link: bigint, leaf: bigint, pages: number, output: (page: number) => number): number {
-  const roots = Array.from({ length: LEVELS }, () => ram.allocate(4096));
-  for (let level = 0; level < LEVELS - 1; level++) {
-    ram.put(roots[level] as number, BigInt(roots[level + 1] as number) | link);
+/** One table with `pages` leaves from address 0 on, each at an address `output` gives. */
+function table(ram: BenchRam, levels: number, link: bigint, leaf: bigint, pages: number, output: () => number): number {
+  const [root, ...below] = Array.from({ length: levels }, () => ram.allocate(4096)) as [number, ...number[]];
+  let last = root;
+  for (const next of below) {
+    ram.put(last, BigInt(next) | link);
+    last = next;
   }
-  for (let page = 0; page < pages; page++) {
-    ram.put((roots[LEVELS - 1] as number) + 8 * page, BigInt(output(page)) | leaf);
-  }
-  return roots[0] as number;
+  for (let page = 0; page < pages; page++) ram.put(last + 8 * page, BigInt(output()) | leaf);
+  return root;
 }
 
 export function vtdData(shape: VtdShape): VtdData {
@@ -57,16 +72,18 @@ export function vtdData(shape: VtdShape): VtdData {
   const fsLeaf = fs | word(FSPTE, { D: 1 });
   const ss = word(SSPTE, { R: 1, W: 1 });
   const firstStage = shape.kind !== "second-stage";
+  const levels = shape.levels ?? 4;
   // Nested: stage 2 maps all of guest RAM one to one with 4 KiB pages, so that nothing is skipped.
   const identity = shape.kind === "nested" ? identityStage2(ram, ss) : 0;
   const roots = Array.from({ length: shape.pools }, () =>
-    firstStage ? table(ram, fs, fsLeaf, shape.pages, frame) : table(ram, ss, ss, shape.pages, frame),
+    firstStage ? table(ram, levels, fs, fsLeaf, shape.pages, frame) : table(ram, levels, ss, ss, shape.pages, frame),
   );
   const entryOf = (root: number): bigint[] => {
     const entry = build(PASID, 8, {
       P: 1,
       PGTT: shape.kind === "nested" ? PGTT.NESTED : firstStage ? PGTT.FIRST_STAGE : PGTT.SECOND_STAGE,
-      AW: firstStage && shape.kind !== "nested" ? 0 : 2,
+      AW: shape.kind === "nested" ? AW.BITS_48 : firstStage ? 0 : levels - AW_BASE_LEVELS,
+      FSPM: firstStage ? levels - FSPM_BASE_LEVELS : 0,
       DID: 5,
       PWSNP: 1,
     });
@@ -77,6 +94,7 @@ export function vtdData(shape: VtdShape): VtdData {
   const entries = roots.map(entryOf);
   const rootTable = ram.allocate(4096);
   const directoryEntries = Math.ceil((shape.pasids + 1) / 64);
+  const pdts = Math.max(0, Math.ceil(Math.log2(shape.pasids + 1)) - PDTS_BASE_BITS);
   for (let device = 0; device < shape.devices; device++) {
     const half = (device >> 7) & 1;
     const rootAt = rootTable + (device >> 8) * 16 + half * 8;
@@ -85,8 +103,8 @@ export function vtdData(shape: VtdShape): VtdData {
       contexts = ram.allocate(4096);
       ram.put(rootAt, BigInt(contexts) | word(SROOT, { LP: 1 }));
     }
-    const directory = ram.allocate(8 * 2 ** 14);
-    const context = build(SCONTEXT, 4, { P: 1, PASIDE: 1, PDTS: 7 });
+    const directory = ram.allocate(8 * 2 ** (pdts + PDTS_BASE_ENTRIES_LOG2));
+    const context = build(SCONTEXT, 4, { P: 1, PASIDE: 1, PDTS: pdts });
     context[0] = (context[0] as bigint) | BigInt(directory);
     ram.putAll(contexts + (device & 127) * 32, context);
     for (let i = 0; i < directoryEntries; i++) {
@@ -105,8 +123,33 @@ export function vtdData(shape: VtdShape): VtdData {
   }));
   return {
     ram,
-    cap: register(CAP, { ND: 6, SAGAW: 4, MGAW: 47, SSLPS: 3, PSI: 1, MAMV: 18, DWD: 1, DRD: 1, FS1GP: 1, FRO: 0x40 }),
-    ecap: register(ECAP, { C: 1, QI: 1, PT: 1, IRO: 0x50, NEST: 1, SRS: 1, PSS: 19, PASID: 1, SMTS: 1, SSTS: 1, FSTS: 1, SMPWCS: 1 }),
+    cap: register(CAP, {
+      ND: 6,
+      SAGAW: 14,
+      MGAW: 56,
+      FS5LP: 1,
+      SSLPS: 3,
+      PSI: 1,
+      MAMV: 18,
+      DWD: 1,
+      DRD: 1,
+      FS1GP: 1,
+      FRO: 0x40,
+    }),
+    ecap: register(ECAP, {
+      C: 1,
+      QI: 1,
+      PT: 1,
+      IRO: 0x50,
+      NEST: 1,
+      SRS: 1,
+      PSS: 19,
+      PASID: 1,
+      SMTS: 1,
+      SSTS: 1,
+      FSTS: 1,
+      SMPWCS: 1,
+    }),
     rtaddr: BigInt(rootTable) | register(RTADDR, { TTM: TTM.SCALABLE }),
     haw: HAW,
     requests,
@@ -124,7 +167,7 @@ function identityStage2(ram: BenchRam, rights: bigint): number {
     for (let i = 0; i < 512 && gib * 512 + i < lastLevels; i++) {
       const last = ram.allocate(4096);
       ram.put(middle + 8 * i, BigInt(last) | rights);
-      for (let j = 0; j < 512; j++) ram.put(last + 8 * j, BigInt((gib * 512 + i) * 512 + j) * 4096n | rights);
+      for (let j = 0; j < 512; j++) ram.put(last + 8 * j, (BigInt((gib * 512 + i) * 512 + j) * 4096n) | rights);
     }
   }
   return top;

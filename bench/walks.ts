@@ -31,7 +31,12 @@ interface WalkSet {
 }
 
 /** @param times how often a round walks all requests */
-export async function vtdKernel(name: string, shape: VtdShape, times: number, native: Native | undefined): Promise<Kernel> {
+export async function vtdKernel(
+  name: string,
+  shape: VtdShape,
+  times: number,
+  native: Native | undefined,
+): Promise<Kernel> {
   const { ram, cap, ecap, rtaddr, haw, requests } = vtdData(shape);
   const low = (value: bigint) => Number(value & 0xffff_ffffn);
   const state = { capLow: low(cap), capHigh: low(cap >> 32n), ecapLow: low(ecap), ecapHigh: low(ecap >> 32n) };
@@ -44,12 +49,19 @@ export async function vtdKernel(name: string, shape: VtdShape, times: number, na
     times,
     walker: new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }),
     plain:
-      shape.kind === "first-stage" ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw }) : undefined,
+      shape.kind === "first-stage"
+        ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw })
+        : undefined,
     configure: [cap, ecap, rtaddr, haw],
   });
 }
 
-export async function smmuKernel(name: string, shape: SmmuShape, times: number, native: Native | undefined): Promise<Kernel> {
+export async function smmuKernel(
+  name: string,
+  shape: SmmuShape,
+  times: number,
+  native: Native | undefined,
+): Promise<Kernel> {
   const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr5, requests } = smmuData(shape);
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
   return kernel(native, {
@@ -117,7 +129,13 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     round: () => {
       for (let t = 0; t < times; t++) {
         for (let i = 0; i < singles.length; i += 4) {
-          walker.walk(singles[i] as number, singles[i + 1] as number, singles[i + 2] as number, 0, singles[i + 3] as number);
+          walker.walk(
+            singles[i] as number,
+            singles[i + 1] as number,
+            singles[i + 2] as number,
+            0,
+            singles[i + 3] as number,
+          );
         }
       }
     },
@@ -136,7 +154,13 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
       round: () => {
         for (let t = 0; t < times; t++) {
           for (let i = 0; i < singles.length; i += 4) {
-            result.walk(singles[i] as number, singles[i + 1] as number, singles[i + 2] as number, 0, singles[i + 3] as number);
+            result.walk(
+              singles[i] as number,
+              singles[i + 1] as number,
+              singles[i + 2] as number,
+              0,
+              singles[i + 3] as number,
+            );
           }
         }
       },
@@ -153,7 +177,10 @@ function sumOfSingles(walker: Walker, requests: readonly BenchRequest[]): number
   let sum = 0;
   for (const { sid, pasid, address, flags } of requests) {
     const code = walker.walk(sid, pasid, address, 0, flags);
-    if (code) throw new Error(`bench data: sid ${sid} pasid ${pasid} address ${address.toString(16)} faults ${code.toString(16)}`);
+    if (code)
+      throw new Error(
+        `bench data: sid ${sid} pasid ${pasid} address ${address.toString(16)} faults ${code.toString(16)}`,
+      );
     sum += walker.result.addressHigh * 2 ** 32 + walker.result.addressLow;
   }
   return sum;

@@ -78,7 +78,8 @@ export class PlainSmmu {
       at = table + (ssid >>> leafBits) * 8;
       if (at >= this.#bytes) return 0x09;
       const l1 = ram[at / 4] as number;
-      const leaf = ((ram[at / 4 + 1] as number) & 0xf_ffff) * HIGH + ((l1 & (format === 2 ? 0xffff_0000 : 0xffff_f000)) >>> 0);
+      const leaf =
+        ((ram[at / 4 + 1] as number) & 0xf_ffff) * HIGH + ((l1 & (format === 2 ? 0xffff_0000 : 0xffff_f000)) >>> 0);
       if (!(l1 & 1) || leaf >= 2 ** this.#oas) return 0x08;
       at = leaf + (ssid & ((1 << leafBits) - 1)) * 64;
     } else {

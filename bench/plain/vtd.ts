@@ -51,7 +51,12 @@ export class PlainVtd {
     reserved[0] = 0xc20 | (ecap(46) && ecap(45) ? 0 : 0x200);
     reserved[1] = this.#above;
     reserved[2] =
-      (0xffff & (0xffff << nd)) | 0x7f_0000 | 0xf800_0000 | (this.#snoops ? 0 : 1 << 23) | (ecap(7) ? 0 : 1 << 24) | (ecap(25) ? 0 : 3 << 25);
+      (0xffff & (0xffff << nd)) |
+      0x7f_0000 |
+      0xf800_0000 |
+      (this.#snoops ? 0 : 1 << 23) |
+      (ecap(7) ? 0 : 1 << 24) |
+      (ecap(25) ? 0 : 3 << 25);
     reserved[3] = ecap(25) ? 0x8888_8888 : 0xffff_ffff;
     reserved[4] = 0xf02 | (ecap(31) ? 0 : 1) | (ecap(34) ? 0 : 0x80);
     reserved[5] = this.#above;
@@ -121,7 +126,12 @@ export class PlainVtd {
     let and = 6;
     for (let level = fspm ? 5 : 4; ; level--) {
       const lsb = 3 + 9 * level;
-      const index = lsb >= 32 ? (high >>> (lsb - 32)) & 511 : lsb > 23 ? ((low >>> lsb) | (high << (32 - lsb))) & 511 : (low >>> lsb) & 511;
+      const index =
+        lsb >= 32
+          ? (high >>> (lsb - 32)) & 511
+          : lsb > 23
+            ? ((low >>> lsb) | (high << (32 - lsb))) & 511
+            : (low >>> lsb) & 511;
       at = table + index * 8;
       if (at >= this.#bytes) return level === (fspm ? 5 : 4) ? 0x73 : 0x70;
       word = ram[at / 4] as number;
