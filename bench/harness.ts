@@ -12,7 +12,7 @@ export interface Implementation {
   /** "native C", "Wasm batch", "Wasm calls", "TypeScript" ... */
   name: string;
   /** Does one round of work; a child process returns the milliseconds it measured itself. */
-  round(): void | Promise<number>;
+  round(): unknown;
 }
 
 export interface Kernel {
