@@ -1,4 +1,9 @@
 /** The public names, one by one. */
+
+export { type Capture, type CaptureNames, type ExpectedRow, parseCapture } from "./capture/capture.ts";
+export { InputError } from "./capture/input.ts";
+export { OpenCapture, type OpenOptions } from "./capture/open.ts";
+export { type Disagreement, type Verification, verifyCapture } from "./capture/verify.ts";
 export type { AllocatorOps } from "./ioasid/allocators.ts";
 export {
   AttachHandle,
@@ -10,6 +15,7 @@ export {
   type RespondToFault,
 } from "./ioasid/attach.ts";
 export { SvaBinder, type SvaDomain, SvaHandle } from "./ioasid/bind.ts";
+
 export { ID_BITMAP_BYTES, IdBitmap, MAX_ID } from "./ioasid/bitmap.ts";
 export type { Capacity } from "./ioasid/capacity.ts";
 export { IoasidCgroup, Task } from "./ioasid/cgroup.ts";

@@ -21,7 +21,8 @@ export interface CaptureNames {
 export interface CapturedDevice {
   /** As the guest printed it, "0000:00:04.0". */
   address: string;
-  sid: number;
+  /** Absent for what is no PCI function and has no StreamID. */
+  sid: number | undefined;
   /** IDs, class, group and so on, as the guest printed them. */
   text: string;
 }
@@ -156,10 +157,11 @@ export function parseBdf(text: string): number | undefined {
 }
 
 function parseDevice(address: string, json: Json, sourceIds: readonly [string, Json][]): CapturedDevice {
-  const bdf = parseBdf(address) ?? json.refuse(`"${address}" is not a PCI address such as "0000:00:04.0"`);
+  const bdf = parseBdf(address);
   // A StreamID need not be the PCI address: firmware may map one to the other.
-  const source = sourceIds.find(([name]) => parseBdf(name) === bdf)?.[1].at("stream_id");
-  return { address, sid: source?.present ? source.count(MAX_SID) : bdf, text: json.string() };
+  const source = sourceIds.find(([name]) => name === address || (bdf !== undefined && parseBdf(name) === bdf));
+  const streamId = source?.[1].at("stream_id");
+  return { address, sid: streamId?.present ? streamId.count(MAX_SID) : bdf, text: json.string() };
 }
 
 function parsePasid(name: string, json: Json): CapturedPasid {
@@ -168,7 +170,7 @@ function parsePasid(name: string, json: Json): CapturedPasid {
   const number = (member: string) => (json.at(member).present ? json.at(member).count(MAX_SID) : undefined);
   return {
     pasid,
-    mode: json.at("mode").string(),
+    mode: optionalString(json.at("mode")) ?? "",
     kind: optionalString(json.at("kind")) ?? "",
     levels: number("levels"),
     tag: number("did") ?? number("asid"),
@@ -222,9 +224,9 @@ function parseRow(json: Json): ExpectedRow {
     access: json.at("access").oneOf(ACCESSES),
     ok,
     gpa: ok ? json.at("gpa").hex(52) : undefined,
-    page: ok && json.at("page").present ? json.at("page").hex() : undefined,
+    page: ok && json.at("page").present ? json.at("page").bits() : undefined,
     perm: ok ? perm : undefined,
-    fault: ok || !fault.present ? null : fault.isNumber ? fault.count(0xff) : Number(fault.hex(8)),
+    fault: ok || !fault.present ? null : Number(fault.bits(8)),
     source: optionalString(json.at("source")) ?? "",
     note: optionalString(json.at("note")),
   };

@@ -32,13 +32,13 @@ export class Json {
     this.#value = value;
   }
 
-  /** @param path what to call the document in messages; a line number for JSON lines */
-  static parse(file: string, text: string, path = ""): Json {
+  /** @param file what to call the document in messages: a file, or a file and a line */
+  static parse(file: string, text: string): Json {
     try {
-      return new Json(file, path, JSON.parse(text));
+      return new Json(file, "", JSON.parse(text));
     } catch (error) {
       const problem = (error as Error).message.replace(/\s+/g, " ").slice(0, 2 * MAX_SHOWN);
-      throw new InputError(file, path, `not JSON: ${problem}`);
+      throw new InputError(file, "", `not JSON: ${problem}`);
     }
   }
 
@@ -109,6 +109,11 @@ export class Json {
     return number >> BigInt(bits) ? this.refuse(`${show(value)} has more than ${bits} bits`) : number;
   }
 
+  /** A hexadecimal string, or a whole number as it is. */
+  bits(bits = 64): bigint {
+    return this.isNumber ? BigInt(this.count(Number.MAX_SAFE_INTEGER)) : this.hex(bits);
+  }
+
   #not(wanted: string): never {
     if (this.#value === undefined) this.refuse("is missing");
     return this.refuse(`${show(this.#value)} is not ${wanted}`);
@@ -126,6 +131,15 @@ export class Json {
     const step = /^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name);
     return this.path === "" ? step : `${this.path}.${step}`;
   }
+}
+
+/** A document a line; empty lines are skipped. Lines count from 1. */
+export function jsonLines(file: string, text: string): { json: Json; line: number }[] {
+  return text
+    .split("\n")
+    .map((content, i) => ({ content, line: i + 1 }))
+    .filter(({ content }) => content.trim() !== "")
+    .map(({ content, line }) => ({ json: Json.parse(`${file}: line ${line}`, content), line }));
 }
 
 function show(value: unknown): string {

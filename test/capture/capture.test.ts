@@ -77,6 +77,14 @@ describe("parseCapture", () => {
     expect(parse(json).devices[0]?.sid).toBe(0x1_0020);
   });
 
+  it("lets devices be that are no PCI functions", () => {
+    const json = document();
+    json.devices = { "arm-smmu-test.0": "platform" };
+    expect(parse(json).devices).toEqual([{ address: "arm-smmu-test.0", sid: undefined, text: "platform" }]);
+    json.source_ids = { "arm-smmu-test.0": { stream_id: 7 } };
+    expect(parse(json).devices[0]?.sid).toBe(7);
+  });
+
   it("names the place of what is missing", () => {
     for (const name of [
       "format",
@@ -124,7 +132,6 @@ describe("parseCapture", () => {
       (json: Document) => (json.translations[0].gpa = 8192),
       "translations[0].gpa: 8192 is not",
     ],
-    ["a device", (json: Document) => (json.devices = { "00:4": "" }), "is not a PCI address"],
     ["a PASID", (json: Document) => (json.translations[1].pasid = 1 << 20), "translations[1].pasid: 1048576 is not"],
     [
       "an access",
