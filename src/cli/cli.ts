@@ -1,0 +1,71 @@
+/** Picks the verb, and turns what went wrong into one line and an exit code. */
+import { InputError } from "../capture/input.ts";
+import { demo } from "./demo.ts";
+import type { Io } from "./io.ts";
+import { list } from "./list.ts";
+import { packageVersion } from "./package.ts";
+import { wrap } from "./paint.ts";
+import { translate } from "./translate.ts";
+import { EXIT, UsageError, type Verb } from "./verb.ts";
+import { verify } from "./verify.ts";
+import { walk } from "./walk.ts";
+
+const VERBS: readonly Verb[] = [demo, list, walk, translate, verify];
+
+/** Runs one command line. @returns the exit code: 0 fine, 1 findings, 2 usage, 3 bad input */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...args] = argv;
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+    io.out(overview());
+    return EXIT.OK;
+  }
+  if (name === "--version" || name === "-V") {
+    io.out(`${packageVersion()}\n`);
+    return EXIT.OK;
+  }
+  const verb = VERBS.find((candidate) => candidate.name === name);
+  if (!verb) {
+    const names = VERBS.map((candidate) => candidate.name).join(", ");
+    io.err(`iommulator: "${name}" is not a verb\nusage: iommulator VERB ..., where VERB is one of ${names}\n`);
+    return EXIT.USAGE;
+  }
+  if (args.includes("--version")) {
+    io.out(`${packageVersion()}\n`);
+    return EXIT.OK;
+  }
+  if (args.includes("--help") || args.includes("-h")) {
+    io.out(`${verb.summary}\n\n${wrap(`usage: iommulator ${verb.form}`, "  ", undefined, "")}\n${verb.help}`);
+    return EXIT.OK;
+  }
+  return run(verb, args, io);
+}
+
+async function run(verb: Verb, args: readonly string[], io: Io): Promise<number> {
+  try {
+    return await verb.run(args, io);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      io.err(`iommulator ${verb.name}: ${error.message}\nusage: iommulator ${verb.form}\n`);
+      return EXIT.USAGE;
+    }
+    if (error instanceof InputError) {
+      io.err(`iommulator ${verb.name}: ${error.message}\n`);
+      return EXIT.INPUT;
+    }
+    throw error;
+  }
+}
+
+function overview(): string {
+  const width = Math.max(...VERBS.map((verb) => verb.name.length));
+  const verbs = VERBS.map((verb) => `  ${verb.name.padEnd(width)}  ${verb.summary}`).join("\n");
+  return `iommulator: Intel VT-d and Arm SMMUv3 tables, walked bit by bit
+
+usage: iommulator VERB ...
+
+${verbs}
+
+Every verb takes --help (with an example), --json and --no-color.
+Exit codes: 0 fine, 1 findings, 2 wrong arguments, 3 bad input.
+`;
+}

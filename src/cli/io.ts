@@ -1,0 +1,38 @@
+/** What a verb may touch of the world: output, input lines, colour. Tests hand in their own. */
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { InputError } from "../capture/input.ts";
+
+export interface Io {
+  /** Writes text as it is. */
+  out(text: string): void;
+  err(text: string): void;
+  /** Whether standard output is a terminal that takes colour. */
+  readonly color: boolean;
+  /** Lines of a file, "-" is standard input. @throws InputError */
+  lines(path: string): AsyncIterable<string>;
+}
+
+/** The process's own streams; colour only on a terminal, and never with NO_COLOR. */
+export function processIo(): Io {
+  // A reader that has seen enough (`| head`) is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    color: process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb",
+    lines,
+  };
+}
+
+async function* lines(path: string): AsyncIterable<string> {
+  const stream = path === "-" ? process.stdin : createReadStream(path);
+  const reader = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
+  let failure: NodeJS.ErrnoException | undefined;
+  stream.once("error", (error: NodeJS.ErrnoException) => {
+    failure = error;
+    reader.close();
+  });
+  yield* reader;
+  if (failure) throw new InputError(path, "", `cannot be read (${failure.code ?? failure.message})`);
+}
