@@ -30,8 +30,7 @@ export enum VTD {
   SCONTEXT_R0 = 664,
   SCONTEXT_R1 = 672,
   PASIDDIR_R0 = 680,
-  /** u64 each: word 0 of a PASID entry, by PGTT. */
-  PASID_R0 = 688,
+  PASID_R0 = 744,
   PASID_R1 = 752,
   PASID_R2 = 760,
   PASID_R4 = 768,

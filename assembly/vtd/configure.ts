@@ -118,14 +118,14 @@ function configurePasid(unit: usize, cap: u64, ecap: u64, beyond: u64): void {
   store<u64>(unit, mask(PASIDDIR_RESERVED.R0) | beyond, VTD.PASIDDIR_R0);
   const secondStage = has(ecap, ECAP.SSTS);
   const firstStage = has(ecap, ECAP.FSTS);
-  const always = mask(PASID_RESERVED.R0) | mask(PASID_RESERVED.R1) | beyond |
-    reservedUnless(secondStage && has(ecap, ECAP.SSADS), PASID.SSADE);
-  // Drivers fill in AW even where no second stage exists: it counts only for types that walk one.
-  const walking = always | reservedUnless(secondStage, PASID.AW) | reservedUnless(secondStage, PASID.SSPTPTR);
-  for (let pgtt = 0; pgtt < 8; pgtt++) {
-    const ignored = pgtt == PGTT.FIRST_STAGE || pgtt == PGTT.PASS_THROUGH;
-    setElement(unit + VTD.PASID_R0, pgtt, ignored ? always : walking);
-  }
+  // AW is never reserved: drivers fill it in even where no second stage exists.
+  store<u64>(
+    unit,
+    mask(PASID_RESERVED.R0) | mask(PASID_RESERVED.R1) | beyond |
+      reservedUnless(secondStage && has(ecap, ECAP.SSADS), PASID.SSADE) |
+      reservedUnless(secondStage, PASID.SSPTPTR),
+    VTD.PASID_R0,
+  );
   const types = has(ecap, ECAP.MTS);
   store<u64>(
     unit,

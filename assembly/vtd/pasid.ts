@@ -78,9 +78,8 @@ export function pasidEntry<T>(
 // @ts-ignore: decorator
 @inline
 function hasReserved(unit: usize, ptr: usize, entry: u64, hpte: bool): bool {
-  const pgtt = <u32>get(entry, PASID.PGTT);
   const domain = word(ptr, PASID.DID);
-  const reserved = (entry & element(unit + VTD.PASID_R0, pgtt)) |
+  const reserved = (entry & load<u64>(unit, VTD.PASID_R0)) |
     (domain & load<u64>(unit, VTD.PASID_R1)) |
     (word(ptr, PASID.FSPTPTR) & load<u64>(unit, VTD.PASID_R2)) |
     word(ptr, PASID_RESERVED.R6) |

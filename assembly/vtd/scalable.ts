@@ -54,7 +54,8 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
   }
   const directory = pasidDirectory<T>(unit, result, flags, context, id);
   if (!directory) return load<u32>(result);
-  const entry = pasidEntry<T>(unit, result, flags, contextEntry | directory, directory, id, hpte);
+  const hosted = has(contextEntry, SCONTEXT.HPTE);
+  const entry = pasidEntry<T>(unit, result, flags, contextEntry | directory, directory, id, hosted);
   if (!entry) return load<u32>(result);
   const control = load<u64>(entry);
   const met = contextEntry | directory | control;
