@@ -2,8 +2,9 @@
  * The measuring part: implementations of a kernel take turns, round by round, and what is reported
  * is the median of the rounds' *ratios* to native C. Absolute times on a shared machine are noise.
  *
- * tinybench does the timing. A native implementation runs in a child process, which measures itself
- * and hands tinybench the duration.
+ * tinybench does the timing, in CPU time: what the process was given, not what a busy machine made of
+ * it. A native implementation runs in a child process, which measures itself the same way and hands
+ * tinybench the duration.
  */
 import { Bench } from "tinybench";
 
@@ -67,7 +68,7 @@ export async function measure(kernel: Kernel, effort: Effort): Promise<Measureme
 }
 
 async function sample(implementation: Implementation, samples: number): Promise<number> {
-  const bench = new Bench({ iterations: samples, time: 0, warmup: false, throws: true });
+  const bench = new Bench({ iterations: samples, time: 0, warmup: false, throws: true, now: cpuMilliseconds });
   bench.add(implementation.name, async () => {
     const measured = await implementation.round();
     return typeof measured === "number" ? { overriddenDuration: measured } : undefined;
@@ -76,6 +77,11 @@ async function sample(implementation: Implementation, samples: number): Promise<
   const result = bench.tasks[0]?.result;
   if (result?.state !== "completed") throw new Error(`${implementation.name}: ${result?.state ?? "did not run"}`);
   return result.latency.min * 1e6;
+}
+
+function cpuMilliseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 export function quantile(values: readonly number[], q: number): number {

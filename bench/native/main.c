@@ -27,7 +27,7 @@ int bitmap_command(const char *line);
 
 static u64 now(void) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return (u64)t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
