@@ -43,6 +43,8 @@ export enum SMMU {
   STE_PLAIN2 = 712,
   CD_ODD0 = 720,
   CD_PLAIN0 = 728,
+  /** u64 bits of CD word 0 that count: without HA and HD where they are not implemented. */
+  CD_MASK0 = 784,
   /** u64 FEATURE bits. */
   FEATURES = 736,
   /** u8 x 8: address bits by CD.IPS or STE.S2PS, at most OAS. */

@@ -17,6 +17,8 @@ export function effectiveFlags(unit: usize, flags: u32, privCfg: u64, instCfg: u
   if (has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES) && privCfg | instCfg) {
     if (privCfg == PRIVCFG.UNPRIVILEGED) flags &= ~REQUEST_FLAG.PRIVILEGED;
     if (privCfg == PRIVCFG.PRIVILEGED) flags |= REQUEST_FLAG.PRIVILEGED;
+    // a translation request asks for the right to execute; INSTCFG has its say in `ats.ts`
+    if (flags & REQUEST_FLAG.TRANSLATION) return flags;
     if (instCfg == INSTCFG.DATA) flags &= ~REQUEST_FLAG.EXECUTE;
     if (instCfg == INSTCFG.INSTRUCTION) flags |= REQUEST_FLAG.EXECUTE;
   }

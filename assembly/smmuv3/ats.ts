@@ -1,7 +1,7 @@
 /** ATS: translation requests and translated transactions. IHI 0070 3.9 "Support for PCI Express, PASIDs, PRI, and ATS". */
 import { has, read, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT } from "../layout/core";
-import { CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
+import { CONFIG_BIT, EATS, INSTCFG, STE } from "../layout/smmuv3";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
 import { check } from "../trace";
@@ -32,22 +32,35 @@ export function isAtsForbidden<T>(unit: usize, ste: usize, flags: u32, result: u
   return forbidden;
 }
 
-/** Rights as a translation completion can tell them; other transactions keep theirs. */
-// @ts-ignore: decorator
-@inline
-export function limitRights(rights: u32, flags: u32): u32 {
-  return flags & REQUEST_FLAG.TRANSLATION ? completionRights(rights, flags) : rights;
+/** IHI 0070 13.7: what ATS traffic cannot say: Execute and Privileged without a PASID, or once translated. */
+export function plainFlags(flags: u32): u32 {
+  const saysMore = flags & REQUEST_FLAG.TRANSLATION && flags & REQUEST_FLAG.PASID;
+  return saysMore ? flags : flags & ~(REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED);
 }
 
-/** § 3.13 AT5 */
-function completionRights(rights: u32, flags: u32): u32 {
-  if (flags & REQUEST_FLAG.NO_WRITE) rights &= ~PERMISSION.WRITE;
-  // execute only if asked for, and never without read
-  if (!(flags & REQUEST_FLAG.EXECUTE) || !(rights & PERMISSION.READ)) rights &= ~PERMISSION.EXECUTE;
-  return rights;
+/** § 3.13 AT5, IHI 0070 13.7.1: what a completion grants, of the rights that the tables do. */
+export function completionRights(unit: usize, ste: usize, rights: u32, flags: u32): u32 {
+  const overrides = has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES);
+  const instCfg = overrides ? read(ste, STE.INSTCFG) : 0;
+  let readable = (rights & PERMISSION.READ) != 0;
+  let executable = readable && (rights & PERMISSION.EXECUTE) != 0;
+  if (instCfg == INSTCFG.INSTRUCTION) {
+    readable = (rights & PERMISSION.EXECUTE) != 0;
+    executable = readable;
+  } else if (instCfg == INSTCFG.DATA) executable = readable;
+  const writable = rights & PERMISSION.WRITE && !(flags & REQUEST_FLAG.NO_WRITE);
+  return (
+    (readable ? PERMISSION.READ : 0) |
+    (writable ? PERMISSION.WRITE : 0) |
+    (executable && flags & REQUEST_FLAG.EXECUTE ? PERMISSION.EXECUTE : 0)
+  );
 }
 
-/** Turns a finished translation into a completion. */
-export function completeRequest(flags: u32, result: usize): void {
-  store<u8>(result, <u8>completionRights(load<u8>(result, RESULT.PERMISSIONS), flags), RESULT.PERMISSIONS);
+/** Turns a finished translation into a completion. Returns the event, which is none. */
+export function complete(unit: usize, ste: usize, address: u64, flags: u32, result: usize): i32 {
+  const rights = completionRights(unit, ste, load<u8>(result, RESULT.PERMISSIONS), flags);
+  store<u8>(result, <u8>rights, RESULT.PERMISSIONS);
+  // § 3.13 AT4: split-stage ATS hands out the intermediate address
+  if (effectiveEats(unit, ste) == EATS.SPLIT) store<u64>(result, address, RESULT.ADDRESS);
+  return 0;
 }

@@ -8,7 +8,6 @@ import { ATTRIBUTE, CHECK, EXTRA, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { finish } from "../result";
 import { check } from "../trace";
 import { effectiveFlags } from "./access";
-import { limitRights } from "./ats";
 import { attributes, incomingByGbpa, incomingBySte } from "./attributes";
 import { conclude, fail, failStage } from "./fault";
 
@@ -42,7 +41,7 @@ export function bypassBySte<T>(
   const limit = load<u32>(unit + (isWhole ? SMMU.OAS : SMMU.IAS));
   const id = isWhole ? CHECK.BYPASS_SIZE : CHECK.IAS_SIZE;
   if (check<T>(unit, id, address > below(limit))) {
-    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, id, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
+    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, id, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
     return conclude(unit, ste, 0, pasid, flags, result);
   }
   return pass(address, incomingBySte(unit, ste), pasid, flags, result);
@@ -66,7 +65,7 @@ function pass(address: u64, type: u32, pasid: u32, flags: u32, result: usize): i
     RESULT_FLAG.BYPASS | RESULT_FLAG.DIRTY,
     address,
     EVERYTHING,
-    limitRights(ALL_RIGHTS, flags),
+    ALL_RIGHTS,
     outgoing,
     0,
     flags & REQUEST_FLAG.PASID ? pasid : 0,

@@ -49,8 +49,10 @@ export function checkCd<T>(unit: usize, ste: usize, cd: usize, world: u32): u32 
   const badHttu =
     (read(cd, CD.HD) != 0 && !has(features, FEATURE.HTTU_DIRTY)) ||
     (read(cd, CD.HA) != 0 && !has(features, FEATURE.HTTU_ACCESS));
-  // § 2.5 C8
-  if (check<T>(unit, CHECK.CD_HTTU, badHttu)) return CHECK.CD_HTTU;
+  // Linux asks for dirty tracking, HD and HA both set, on SMMUs that have none, and expects it ignored
+  const isLinux = read(cd, CD.HD) != 0 && read(cd, CD.HA) != 0;
+  // § 2.5 C8, but for that
+  if (check<T>(unit, CHECK.CD_HTTU, badHttu && !isLinux)) return CHECK.CD_HTTU;
   const longAsid = world != WORLD.EL2 && !has(features, FEATURE.ASID16) && read(cd, CD_PART.ASID_HIGH) != 0;
   // § 2.5 C10
   if (check<T>(unit, CHECK.CD_ASID, longAsid)) return CHECK.CD_ASID;

@@ -187,6 +187,7 @@ function deriveOddBits(unit: usize): void {
       (has(f, FEATURE.ASID16) ? 0 : mask(CD_PART.ASID_HIGH)),
     SMMU.CD_ODD0,
   );
+  store<u64>(unit, ~((noAccess ? mask(CD.HA) : 0) | (noDirty ? mask(CD.HD) : 0)), SMMU.CD_MASK0);
   store<u64>(
     unit,
     mask(CD.V) |

@@ -10,9 +10,7 @@ import { CD, STE } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { finish } from "../result";
-
-/** The smallest translation unit: size of an ATS completion without rights. */
-const SMALLEST_UNIT: u64 = 12;
+import { smallestGranule } from "./geometry";
 
 /** Notes a fault that concerns no stage of translation. Returns its event number. */
 export function fail(result: usize, event: u32, check: u32, gpa: u64, entry: u64): i32 {
@@ -59,7 +57,8 @@ export function conclude(unit: usize, ste: usize, cd: usize, pasid: u32, flags: 
     outcome = answer(unit, ste, cd, flags, result);
   }
   outcome |= load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.TABLE_WRITE;
-  const shift = event || outcome ? 0 : SMALLEST_UNIT;
+  // § 3.13 AT6: a completion without rights is as large as the smallest translation unit
+  const shift = event || outcome ? 0 : smallestGranule(unit);
   finish(result, outcome, 0, shift, 0, 0, 0, flags & REQUEST_FLAG.PASID ? pasid : 0, put(0, EXTRA.WORLD, WORLD.NONE));
   store<u32>(result, event, RESULT.CODE);
   store<u32>(result, flags, RESULT.EFFECTIVE);
@@ -73,7 +72,9 @@ function answerTranslationRequest(unit: usize, result: usize): u32 {
   // § 3.13 AT1: Config = 0b000
   if (!event) return ANSWER.UR;
   if (isTranslationFault(event)) return ANSWER.SUCCESS;
-  return ANSWER.CA | (recordsAtsErrors(unit, event) ? RESULT_FLAG.RECORD : 0);
+  const features = load<u64>(unit, SMMU.FEATURES);
+  const isSilent = event == EVENT_NUMBER.C_BAD_STREAMID && !has(features, FEATURE.RECORD_BAD_SID);
+  return ANSWER.CA | (!isSilent && has(features, FEATURE.RECORD_ATS_CONFIG) ? RESULT_FLAG.RECORD : 0);
 }
 
 function answer(unit: usize, ste: usize, cd: usize, flags: u32, result: usize): u32 {
@@ -85,7 +86,10 @@ function answer(unit: usize, ste: usize, cd: usize, flags: u32, result: usize): 
     return ANSWER.ABORT | RESULT_FLAG.RECORD;
   }
   // § 3.13 AT7: translated transactions report configuration errors only with REC_CFG_ATS
-  if (flags & REQUEST_FLAG.TRANSLATED && !recordsAtsErrors(unit, event)) return ANSWER.ABORT;
+  if (flags & REQUEST_FLAG.TRANSLATED) {
+    const records = has(load<u64>(unit, SMMU.FEATURES), FEATURE.RECORD_ATS_CONFIG);
+    return ANSWER.ABORT | (records ? RESULT_FLAG.RECORD : 0);
+  }
   // § 4.4 V2: configuration errors are always recorded, C_BAD_STREAMID if CR2.RECINVSID
   if (event == EVENT_NUMBER.C_BAD_STREAMID && !has(load<u64>(unit, SMMU.FEATURES), FEATURE.RECORD_BAD_SID)) {
     return ANSWER.ABORT;
@@ -105,12 +109,6 @@ function answerTranslationFault(unit: usize, ste: usize, cd: usize, flags: u32, 
   if (read(cd, CD.S)) return ANSWER.STALL | RESULT_FLAG.RECORD;
   const razWi = !read(cd, CD.A) && has(load<u64>(unit, SMMU.FEATURES), FEATURE.RAZ_WI);
   return (razWi ? ANSWER.RAZ_WI : ANSWER.ABORT) | (read(cd, CD.R) ? RESULT_FLAG.RECORD : 0);
-}
-
-function recordsAtsErrors(unit: usize, event: u32): bool {
-  const features = load<u64>(unit, SMMU.FEATURES);
-  if (event == EVENT_NUMBER.C_BAD_STREAMID && !has(features, FEATURE.RECORD_BAD_SID)) return false;
-  return has(features, FEATURE.RECORD_ATS_CONFIG);
 }
 
 /** F_TRANSLATION, F_ADDR_SIZE, F_ACCESS, F_PERMISSION: what may stall and what CD.R and S2R silence. */

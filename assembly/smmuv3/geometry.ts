@@ -63,6 +63,12 @@ export function granule(unit: usize, tg: i32): i32 {
   return 0;
 }
 
+/** log2 of the smallest granule that IDR5 offers. */
+export function smallestGranule(unit: usize): u64 {
+  if (granule(unit, TG0.GRANULE_4K)) return PAGE_4K;
+  return granule(unit, TG0.GRANULE_16K) ? PAGE_16K : PAGE_64K;
+}
+
 /** § 2.5 C11 and 2.3 S19: the largest TxSZ. */
 function largestTxSZ(unit: usize, tg: i32): i32 {
   if (!has(<u64>load<u32>(unit, SMMU.IDR3), IDR3.STT)) return 39;

@@ -11,6 +11,7 @@ import { fetch } from "../memory";
 import { finish } from "../result";
 import { check, step } from "../trace";
 import { isClean1, makesDirty, replace, stage1Rights, wantedRights } from "./access";
+import { completionRights } from "./ats";
 import { attributes } from "./attributes";
 import { failStage } from "./fault";
 import { addressOf, outputBits, startTable } from "./geometry";
@@ -35,7 +36,7 @@ export function walkStage1<T>(
   flags: u32,
   result: usize,
 ): i32 {
-  const word0 = word(cd, CD.V);
+  const word0 = word(cd, CD.V) & load<u64>(unit, SMMU.CD_MASK0);
   // § 3.5 T1, T5
   const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
   // § 3.5 T4
@@ -129,7 +130,9 @@ export function walkStage1<T>(
       return failWalk(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, level, at, entry);
     }
 
-    let now = has(word0, CD.HA) ? entry | mask(PTE.AF) : entry;
+    // § 3.13 AT13, IHI 0070 13.7: no update for a completion without rights
+    const isGranted = !(flags & REQUEST_FLAG.TRANSLATION) || completionRights(unit, ste, rights, flags) != 0;
+    let now = has(word0, CD.HA) && isGranted ? entry | mask(PTE.AF) : entry;
     // § 3.8 H3, H4
     if (isClean && rights & PERMISSION.WRITE && makesDirty(flags)) now &= ~mask(PTE1.AP2);
     let outcome: u32 = isClean1(now, word0) ? 0 : RESULT_FLAG.DIRTY;

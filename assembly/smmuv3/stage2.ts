@@ -10,6 +10,7 @@ import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, STRUCTURE } from "../layout/smmuv
 import { fetch } from "../memory";
 import { check, step } from "../trace";
 import { isClean2, makesDirty, replace, stage2Rights } from "./access";
+import { completionRights } from "./ats";
 import { isDevice2 } from "./attributes";
 import { failStage } from "./fault";
 import { addressOf, outputBits, stage2Index, startTable } from "./geometry";
@@ -19,7 +20,7 @@ export const MAX_WALKS: u32 = 64;
 
 /**
  * Translates `ipa` by the STE's tables; what it finds is in SMMU.STAGE2_*.
- * @param access PERMISSION bits needed
+ * @param access PERMISSION bits needed; of a translation request, those that stage 1 grants
  * @param flags the request's, overridden
  * @param kind EVENT_CLASS: what the address is of
  * @returns event number with the fault noted, 0 = none
@@ -94,7 +95,7 @@ export function walkStage2<T>(
     store<u64>(unit, output | (ipa & ((<u64>1 << shift) - 1)), SMMU.STAGE2_ADDRESS);
     store<u32>(unit, <u32>shift, SMMU.STAGE2_SHIFT);
 
-    const now = withUpdates(entry, word2, access, flags, kind);
+    const now = withUpdates(unit, ste, entry, access, flags, kind);
     if (now == entry || flags & REQUEST_FLAG.PROBE) {
       leave(unit, entry, word2, 0);
       return 0;
@@ -152,8 +153,8 @@ function checkLeaf<T>(
     return failPermission(result, CHECK.PTE_S2PTW, access, kind, level, at, ipa, entry);
   }
   const rights = stage2Rights(unit, entry, isClean2(entry, word2), flags);
-  // § 3.10 N1 to N3
-  if (check<T>(unit, CHECK.PTE_PERMISSION, (access & ~rights) != 0)) {
+  // § 3.10 N1 to N3; § 3.13 AT1: a translation request is told what there is
+  if (check<T>(unit, CHECK.PTE_PERMISSION, !isQuestion(flags, kind) && (access & ~rights) != 0)) {
     return failPermission(result, CHECK.PTE_PERMISSION, access, kind, level, at, ipa, entry);
   }
   store<u32>(unit, rights, SMMU.STAGE2_PERMISSIONS);
@@ -179,11 +180,25 @@ function failPermission(
 /** § 3.8 H1, H4, H8: the leaf with access flag and dirty state as this access leaves them. */
 // @ts-ignore: decorator
 @inline
-function withUpdates(entry: u64, word2: u64, access: u32, flags: u32, kind: u32): u64 {
-  let now = entry;
-  if (has(word2, STE.S2HA)) now |= mask(PTE.AF);
-  const isWrite = kind == EVENT_CLASS.IN ? makesDirty(flags) : (access & PERMISSION.WRITE) != 0;
+function withUpdates(unit: usize, ste: usize, entry: u64, access: u32, flags: u32, kind: u32): u64 {
+  const word2 = word(ste, STE.S2TG);
+  if (!has(word2, STE.S2HA)) return entry;
+  let isWrite = kind == EVENT_CLASS.IN ? makesDirty(flags) : (access & PERMISSION.WRITE) != 0;
+  if (isQuestion(flags, kind)) {
+    // § 3.13 AT13, IHI 0070 13.7: no update for a completion without rights
+    const rights = access & load<u32>(unit, SMMU.STAGE2_PERMISSIONS);
+    if (!completionRights(unit, ste, rights, flags)) return entry;
+    if (!(rights & PERMISSION.WRITE)) isWrite = false;
+  }
+  const now = entry | mask(PTE.AF);
   return isWrite && isClean2(entry, word2) ? now | mask(PTE2.S2AP1) : now;
+}
+
+/** Whether a translation request asks what rights there are, instead of using them. */
+// @ts-ignore: decorator
+@inline
+function isQuestion(flags: u32, kind: u32): bool {
+  return kind == EVENT_CLASS.IN && (flags & REQUEST_FLAG.TRANSLATION) != 0;
 }
 
 // @ts-ignore: decorator

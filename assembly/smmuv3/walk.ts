@@ -4,14 +4,14 @@
  * Every step returns a value or notes a fault; `conclude` turns a fault into answer and record.
  */
 import { below, has, put, read } from "../bits";
-import { REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
+import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { finish } from "../result";
 import { begin, check } from "../trace";
 import { overridden, wantedRights } from "./access";
-import { completeRequest, effectiveEats, isAtsForbidden, limitRights } from "./ats";
+import { complete, completionRights, effectiveEats, isAtsForbidden, plainFlags } from "./ats";
 import { combine, incomingBySte } from "./attributes";
 import { bypassByGbpa, bypassBySte, passTranslated } from "./bypass";
 import { checkCd, isOddCd } from "./cd";
@@ -26,6 +26,7 @@ import { tags, worldOf } from "./tags";
 
 /** Said by `answerEarly` when the STE is to be looked at. */
 const GO_ON: i32 = -1;
+const ALL_RIGHTS: u32 = PERMISSION.READ | PERMISSION.WRITE | PERMISSION.EXECUTE;
 const ATS: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED;
 
 /** Walks one transaction; everything it finds is in `result`. Returns the event number, 0 = none. */
@@ -72,7 +73,7 @@ function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: 
 /** § 3.2 from step 9 on: by a valid STE that does not abort. */
 export function translate<T>(unit: usize, ste: usize, pasid: u32, address: u64, request: u32, result: usize): i32 {
   const config = <u32>read(ste, STE.Config);
-  const flags = overridden(unit, ste, request);
+  const flags = overridden(unit, ste, request & ATS ? plainFlags(request) : request);
   if (flags & ATS) {
     if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude(unit, ste, 0, pasid, flags, result);
     if (flags & REQUEST_FLAG.TRANSLATED) return translateTranslated<T>(unit, ste, pasid, address, flags, result);
@@ -105,35 +106,54 @@ export function translate<T>(unit: usize, ste: usize, pasid: u32, address: u64, 
   // § 3.2 steps 16 to 18
   const event = walkStage1<T>(unit, ste, cd, <u32>index, address, world, nested, flags, result);
   if (event) return conclude(unit, ste, cd, pasid, flags, result);
-  if (nested) return addStage2<T>(unit, ste, cd, pasid, flags, result);
-  if (flags & REQUEST_FLAG.TRANSLATION) completeRequest(flags, result);
-  return 0;
+  if (flags & REQUEST_FLAG.TRANSLATION) return answerRequest<T>(unit, ste, cd, pasid, nested, flags, result);
+  return nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
+}
+
+/** § 3.13 AT1, AT4: the completion of a translation request after stage 1. */
+function answerRequest<T>(
+  unit: usize,
+  ste: usize,
+  cd: usize,
+  pasid: u32,
+  nested: bool,
+  flags: u32,
+  result: usize,
+): i32 {
+  const ipa = load<u64>(result, RESULT.ADDRESS);
+  // IHI 0070 3.9.1.2: without any right the walk ends here, stage 2 has no say
+  if (!completionRights(unit, ste, load<u8>(result, RESULT.PERMISSIONS), flags)) {
+    failStage(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude(unit, ste, cd, pasid, flags, result);
+  }
+  const event = nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
+  if (event || !load<u8>(result, RESULT.PERMISSIONS)) return event;
+  return complete(unit, ste, ipa, flags, result);
 }
 
 /** § 3.2 steps 20 and 21 after stage 1: `result` holds what stage 1 made of the address. */
 function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
   const ipa = load<u64>(result, RESULT.ADDRESS);
-  if (walkStage2<T>(unit, ste, ipa, wantedRights(flags), flags, EVENT_CLASS.IN, result)) {
+  const above = load<u8>(result, RESULT.PERMISSIONS);
+  const access = flags & REQUEST_FLAG.TRANSLATION ? above : wantedRights(flags);
+  if (walkStage2<T>(unit, ste, ipa, access, flags, EVENT_CLASS.IN, result)) {
     return conclude(unit, ste, cd, pasid, flags, result);
   }
   const first = load<u32>(result, RESULT.FLAGS);
   const second = load<u32>(unit, SMMU.STAGE2_FLAGS);
   const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
-  const rights = load<u8>(result, RESULT.PERMISSIONS) & load<u32>(unit, SMMU.STAGE2_PERMISSIONS);
   const type = combine(
     load<u16>(result, RESULT.ATTRIBUTES),
     load<u64>(unit, SMMU.STAGE2_ENTRY),
     forcesTypes(unit, ste),
     flags,
   );
-  // § 3.13 AT4: split-stage ATS hands out the intermediate address
-  const isSplit = flags & REQUEST_FLAG.TRANSLATION && effectiveEats(unit, ste) == EATS.SPLIT;
   finish(
     result,
     ((first | second) & RESULT_FLAG.UPDATED) | (first & second & RESULT_FLAG.DIRTY),
-    isSplit ? ipa : load<u64>(unit, SMMU.STAGE2_ADDRESS),
+    load<u64>(unit, SMMU.STAGE2_ADDRESS),
     min<u32>(load<u8>(result, RESULT.PAGE_SHIFT), shift),
-    limitRights(rights, flags),
+    above & load<u32>(unit, SMMU.STAGE2_PERMISSIONS),
     type,
     load<u32>(result, RESULT.TAGS),
     load<u32>(result, RESULT.PASID),
@@ -153,12 +173,9 @@ function skipStage1<T>(
   result: usize,
 ): i32 {
   if (!(config & CONFIG_BIT.STAGE2)) {
-    return bypassBySte<T>(unit, ste, pasid, address, !(config & CONFIG_BIT.STAGE1), flags, result);
-  }
-  // § 3.2 step 19
-  if (check<T>(unit, CHECK.IAS_SIZE, address > below(load<u32>(unit, SMMU.IAS)))) {
-    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.IAS_SIZE, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
-    return conclude(unit, ste, 0, pasid, flags, result);
+    const event = bypassBySte<T>(unit, ste, pasid, address, !(config & CONFIG_BIT.STAGE1), flags, result);
+    if (event || !(flags & REQUEST_FLAG.TRANSLATION) || !load<u8>(result, RESULT.PERMISSIONS)) return event;
+    return complete(unit, ste, address, flags, result);
   }
   return onlyStage2<T>(unit, ste, pasid, address, flags, result);
 }
@@ -169,10 +186,16 @@ function translateTranslated<T>(unit: usize, ste: usize, pasid: u32, address: u6
   return onlyStage2<T>(unit, ste, pasid, address, flags, result);
 }
 
-/** § 3.2 steps 20 and 21 without stage 1. */
+/** § 3.2 steps 19 to 21 without stage 1. */
 function onlyStage2<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  // § 3.2 step 19
+  if (check<T>(unit, CHECK.IAS_SIZE, address > below(load<u32>(unit, SMMU.IAS)))) {
+    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.IAS_SIZE, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude(unit, ste, 0, pasid, flags, result);
+  }
+  const isRequest = (flags & REQUEST_FLAG.TRANSLATION) != 0;
   store<u32>(unit, 0, SMMU.STAGE2_FLAGS);
-  if (walkStage2<T>(unit, ste, address, wantedRights(flags), flags, EVENT_CLASS.IN, result)) {
+  if (walkStage2<T>(unit, ste, address, isRequest ? ALL_RIGHTS : wantedRights(flags), flags, EVENT_CLASS.IN, result)) {
     return conclude(unit, ste, 0, pasid, flags, result);
   }
   const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
@@ -181,11 +204,11 @@ function onlyStage2<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags:
     load<u32>(unit, SMMU.STAGE2_FLAGS),
     load<u64>(unit, SMMU.STAGE2_ADDRESS),
     shift,
-    limitRights(load<u32>(unit, SMMU.STAGE2_PERMISSIONS), flags),
+    load<u32>(unit, SMMU.STAGE2_PERMISSIONS),
     combine(incomingBySte(unit, ste), load<u64>(unit, SMMU.STAGE2_ENTRY), forcesTypes(unit, ste), flags),
     tags(unit, ste, 0, WORLD.NS_EL1),
     flags & REQUEST_FLAG.PASID ? pasid : 0,
     put(put(0, EXTRA.WORLD, WORLD.NS_EL1), EXTRA.STAGE2_SHIFT, <u64>shift),
   );
-  return 0;
+  return isRequest ? complete(unit, ste, address, flags, result) : 0;
 }

@@ -127,7 +127,7 @@ function enabled(
   return translated(
     walk,
     split ? first.address : second.address,
-    split ? first.log2Size : Math.min(first.log2Size, second.log2Size),
+    Math.min(first.log2Size, second.log2Size),
     second.rights,
     outputAttributes(f, ste, { cd, first, second }),
   );
