@@ -37,6 +37,21 @@ export function fetch(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
   return fetchElsewhere(unit, gpa, bytes, slot);
 }
 
+/**
+ * Pointer to what lies at the guest address in one of the two segments. For all other addresses it is
+ * 0, where 64 zero bytes lie: an entry that is not present.
+ */
+// @ts-ignore: decorator
+@inline
+export function fetchLinear(gpa: u64): usize {
+  const offset = gpa - load<u64>(GUEST.BASE0);
+  if (offset >= load<u64>(GUEST.SIZE0)) {
+    const above = gpa - load<u64>(GUEST.BASE1);
+    return above < load<u64>(GUEST.SIZE1) ? <usize>load<u32>(GUEST.PTR1) + <usize>above : 0;
+  }
+  return <usize>load<u32>(GUEST.PTR0) + <usize>offset;
+}
+
 function fetchElsewhere(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
   const offset = gpa - load<u64>(GUEST.BASE1);
   if (offset < load<u64>(GUEST.SIZE1)) return <usize>load<u32>(GUEST.PTR1) + <usize>offset;

@@ -12,9 +12,8 @@ import {
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
-import { fetch } from "../memory";
 import { fault } from "./faults";
-import { check, step } from "./trace";
+import { check, fetch, isMissing, step } from "./trace";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;
@@ -26,37 +25,37 @@ export function scalableContext<T>(unit: usize, result: usize, flags: u32, sid: 
   const bus = get(sid, SOURCE_ID.BUS);
   const upper = get(sid, SOURCE_ID.UPPER_HALF);
   const rootAt = load<u64>(unit, VTD.ROOT_TABLE) + bus * ROOT_BYTES;
-  const root = fetch(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
+  const root = fetch<T>(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
   step<T>(unit, STRUCTURE.SROOT, 0, 0, rootAt, bus, root, 2);
   // § C1
-  if (check<T>(unit, CHECK.SRT_1, !root)) {
-    fault(result, flags, CHECK.SRT_1, 0, rootAt, 0, 0, 0);
+  if (check<T>(unit, CHECK.SRT_1, isMissing<T>(root))) {
+    fault<T>(result, flags, CHECK.SRT_1, 0, rootAt, 0, 0, 0);
     return 0;
   }
   const half = load<u64>(root + <usize>(upper * HALF));
   // § C2
   if (check<T>(unit, CHECK.SRT_2, !has(half, SROOT.LP))) {
-    fault(result, flags, CHECK.SRT_2, 0, rootAt, half, 0, 0);
+    fault<T>(result, flags, CHECK.SRT_2, 0, rootAt, half, 0, 0);
     return 0;
   }
   // § C3
   if (check<T>(unit, CHECK.SRT_3, (half & load<u64>(unit, VTD.SROOT_R)) != 0)) {
-    fault(result, flags, CHECK.SRT_3, 0, rootAt, half, 0, 0);
+    fault<T>(result, flags, CHECK.SRT_3, 0, rootAt, half, 0, 0);
     return 0;
   }
   const index = get(sid, SOURCE_ID.HALF_DEVFN);
   const at = (half & mask(SROOT.LCTP)) + index * SCONTEXT_BYTES;
-  const context = fetch(unit, at, SCONTEXT_BYTES, SLOT.CONTEXT);
+  const context = fetch<T>(unit, at, SCONTEXT_BYTES, SLOT.CONTEXT);
   step<T>(unit, STRUCTURE.SCONTEXT, 0, 0, at, index, context, 4);
   // § C4
-  if (check<T>(unit, CHECK.SCT_1, !context)) {
-    fault(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
+  if (check<T>(unit, CHECK.SCT_1, isMissing<T>(context))) {
+    fault<T>(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
     return 0;
   }
   const entry = load<u64>(context);
   // § C5, C6
   if (check<T>(unit, CHECK.SCT_2, !has(entry, SCONTEXT.P))) {
-    fault(result, flags, CHECK.SCT_2, entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.SCT_2, entry, at, entry, 0, 0);
     return 0;
   }
   const reserved = (entry & load<u64>(unit, VTD.SCONTEXT_R0)) |
@@ -64,7 +63,7 @@ export function scalableContext<T>(unit: usize, result: usize, flags: u32, sid: 
     word(context, SCONTEXT_RESERVED.R2) | word(context, SCONTEXT_RESERVED.R3);
   // § C7
   if (check<T>(unit, CHECK.SCT_3, reserved != 0)) {
-    fault(result, flags, CHECK.SCT_3, entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.SCT_3, entry, at, entry, 0, 0);
     return 0;
   }
   return context;
@@ -80,12 +79,12 @@ export function gate<T>(unit: usize, flags: u32, context: usize, pasid: u32): u3
   const kind = flags & (REQUEST_FLAG.PASID | REQUEST_FLAG.TRANSLATED);
   const entersTables = kind == REQUEST_FLAG.PASID;
   // § C8
-  const ungranted = has(entry, SCONTEXT.PRE) && !has(entry, SCONTEXT.DTE);
+  const ungranted = (entry & (mask(SCONTEXT.PRE) | mask(SCONTEXT.DTE))) == mask(SCONTEXT.PRE);
   if (check<T>(unit, CHECK.SCT_4_1, ungranted)) return CHECK.SCT_4_1;
   if (check<T>(unit, CHECK.SCT_4_2, ridPasid >> pasidBits != 0)) return CHECK.SCT_4_2;
   // The rule is not for requests that PASIDE = 0 stops by itself.
-  const pointless = has(entry, SCONTEXT.EPTR) && !has(entry, SCONTEXT.PASIDE) && !entersTables;
-  if (check<T>(unit, CHECK.SCT_4_3, pointless)) return CHECK.SCT_4_3;
+  const pointless = (entry & (mask(SCONTEXT.EPTR) | mask(SCONTEXT.PASIDE))) == mask(SCONTEXT.EPTR);
+  if (check<T>(unit, CHECK.SCT_4_3, pointless && !entersTables)) return CHECK.SCT_4_3;
   // § C9, C10
   if (flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED)) {
     if (check<T>(unit, CHECK.SCT_5, !has(entry, SCONTEXT.DTE))) return CHECK.SCT_5;

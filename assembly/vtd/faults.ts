@@ -8,7 +8,8 @@ import { get } from "../bits";
 import { ANSWER, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { PASID } from "../layout/vtd";
 import { CHECK, REASON } from "../layout/vtd-faults";
-import { OUTCOME } from "../layout/vtd-unit";
+import { OUTCOME, START_OVER } from "../layout/vtd-unit";
+import { marks } from "./trace";
 
 const QUALIFIED = OUTCOME.QUALIFIED;
 const T_CA = OUTCOME.T_CA;
@@ -113,13 +114,43 @@ function row(check: u32): u32 {
 }
 
 /**
- * Writes the whole result block for a request that failed `check`, and returns the fault reason.
+ * A request that failed `check`: its whole result block, and the fault reason. A `Fast` walk leaves
+ * that to the `Exact` one, which is then started over: so no fault is in its way.
  *
  * @param met OR of the first words of all entries met that have an FPD bit (at the same place in all)
  * @param at physical address of the entry or access at fault
  * @param stage and @param level of that entry, 0 where there are none
  */
-export function fault(
+// @ts-ignore: decorator
+@inline
+export function fault<T>(
+  result: usize, flags: u32, check: u32, met: u64, at: u64, entry: u64, stage: u32, level: u32,
+): u32 {
+  return marks<T>() ? faultExactly(result, flags, check, met, at, entry, stage, level) : START_OVER;
+}
+
+/** A fault that no entry in memory is to blame for. */
+// @ts-ignore: decorator
+@inline
+export function faultOfRequest<T>(result: usize, flags: u32, check: u32, met: u64): u32 {
+  return fault<T>(result, flags, check, met, 0, 0, 0, 0);
+}
+
+/** What a step that gave up left behind: a fault reason, or START_OVER. */
+// @ts-ignore: decorator
+@inline
+export function failure<T>(result: usize): u32 {
+  return marks<T>() ? load<u32>(result) : START_OVER;
+}
+
+/** Notes that the failing access was to a guest physical address below a first stage. */
+// @ts-ignore: decorator
+@inline
+export function noteGuestAddress<T>(result: usize, gpa: u64): void {
+  if (marks<T>()) store<u64>(result, gpa, RESULT.IPA);
+}
+
+function faultExactly(
   result: usize, flags: u32, check: u32, met: u64, at: u64, entry: u64, stage: u32, level: u32,
 ): u32 {
   const outcome = row(check);
@@ -143,14 +174,4 @@ export function fault(
   store<u8>(result, level, RESULT.LEVEL);
   store<u64>(result, entry, RESULT.ENTRY);
   return outcome & OUTCOME.REASON;
-}
-
-/** A fault that no entry in memory is to blame for. */
-export function faultOfRequest(result: usize, flags: u32, check: u32, met: u64): u32 {
-  return fault(result, flags, check, met, 0, 0, 0, 0);
-}
-
-/** Notes that the failing access was to a guest physical address below a first stage. */
-export function noteGuestAddress(result: usize, gpa: u64): void {
-  store<u64>(result, gpa, RESULT.IPA);
 }

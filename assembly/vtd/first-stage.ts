@@ -11,12 +11,11 @@ import {
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit";
-import { fetch } from "../memory";
 import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
 import { locate, NOWHERE } from "./nested";
 import { NO_LEAF } from "./second-stage";
-import { check, marks, step } from "./trace";
+import { check, fetch, isMissing, marks, step } from "./trace";
 
 /** First stage alone; or nested, its entries found through the second stage. */
 export type Alone = i32;
@@ -36,7 +35,7 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
   // § F1
   const upper = <i64>input >> (FS_ADDRESS_BITS_4 - 1 + LEVEL_BITS * get(control, PASID.FSPM));
   if (check<T>(unit, CHECK.SGN_1, upper != 0 && upper != -1)) {
-    faultOfRequest(result, flags, CHECK.SGN_1, met);
+    faultOfRequest<T>(result, flags, CHECK.SGN_1, met);
     return NO_LEAF;
   }
   let table = control & mask(PASID.FSPTPTR);
@@ -51,17 +50,17 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
       at = locate<T>(unit, result, flags, met, pasid, at, level, top);
       if (at == NOWHERE) return NO_LEAF;
     }
-    const ptr = fetch(unit, at, 8, SLOT.FSPTE);
+    const ptr = fetch<T>(unit, at, 8, SLOT.FSPTE);
     step<T>(unit, STRUCTURE.FSPTE, 1, level, at, (at & mask(TABLE_OFFSET.ENTRY)) >> PTE_SHIFT, ptr, 1);
     // § F3, F4
-    if (check<T>(unit, level == top ? CHECK.SFS_4 : CHECK.SFS_1, !ptr)) {
-      fault(result, flags, level == top ? CHECK.SFS_4 : CHECK.SFS_1, met, at, 0, 1, level);
+    if (check<T>(unit, level == top ? CHECK.SFS_4 : CHECK.SFS_1, isMissing<T>(ptr))) {
+      fault<T>(result, flags, level == top ? CHECK.SFS_4 : CHECK.SFS_1, met, at, 0, 1, level);
       return NO_LEAF;
     }
     entry = load<u64>(ptr);
     // § F5
     if (check<T>(unit, CHECK.SFS_2, !has(entry, FSPTE.P))) {
-      fault(result, flags, CHECK.SFS_2, met, at, entry, 1, level);
+      fault<T>(result, flags, CHECK.SFS_2, met, at, entry, 1, level);
       return NO_LEAF;
     }
     const isLeaf = level == 1 || has(entry, FSPTE.PS);
@@ -70,7 +69,7 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
       : element(unit + (isLeaf ? VTD.FS_LEAF_R : VTD.FS_TABLE_R), level);
     // § F6
     if (check<T>(unit, CHECK.SFS_3, (entry & reserved) != 0)) {
-      fault(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
+      fault<T>(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
       return NO_LEAF;
     }
     if (isFloat<N>()) {
@@ -78,7 +77,7 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
       const aw = <i32>get(word(pasid, PASID.AW), PASID.AW);
       const address = isLeaf ? entry & largePageAddress(shift) : entry & mask(FSPTE.ADDR);
       if (check<T>(unit, CHECK.SFS_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
-        fault(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
+        fault<T>(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
         return NO_LEAF;
       }
     }
@@ -97,13 +96,13 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
   const leaf = put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
   // § F8
   if (check<T>(unit, CHECK.SGN_2, !has(granted, FSPTE.US) && !(flags & REQUEST_FLAG.PRIVILEGED))) {
-    fault(result, flags, CHECK.SGN_2, met, 0, entry, 1, level);
+    fault<T>(result, flags, CHECK.SGN_2, met, 0, entry, 1, level);
     return NO_LEAF;
   }
   // § F9: a translation request is told what is left instead.
   const writable = firstStageWritable(leaf, flags, control);
   if (check<T>(unit, CHECK.SGN_6, (flags & (REQUEST_FLAG.WRITE | REQUEST_FLAG.TRANSLATION)) == REQUEST_FLAG.WRITE && !writable)) {
-    fault(result, flags, CHECK.SGN_6, met, 0, entry, 1, level);
+    fault<T>(result, flags, CHECK.SGN_6, met, 0, entry, 1, level);
     return NO_LEAF;
   }
   const owed = firstStageMarks(control, (flags & REQUEST_FLAG.WRITE) != 0 && writable);
@@ -143,7 +142,7 @@ function mayMark<T, N>(
   const path = unit + VTD.FS_PATH;
   // § F10
   if (check<T>(unit, CHECK.SFS_9, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
-    fault(result, flags, CHECK.SFS_9, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
+    fault<T>(result, flags, CHECK.SFS_9, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
     return false;
   }
   if (isFloat<N>()) {
@@ -151,7 +150,7 @@ function mayMark<T, N>(
     const everywhere = owed & ~mask(FSPTE.D);
     const writable = pathIsWritable(path, top, level, everywhere, owed);
     if (check<T>(unit, CHECK.SFS_8, !writable)) {
-      fault(result, flags, CHECK.SFS_8, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
+      fault<T>(result, flags, CHECK.SFS_8, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
       return false;
     }
   }

@@ -9,11 +9,10 @@ import { HPTE, HPTE_BYTES, HPTE_RESERVED, HPT_BASE_BITS, HPT_INDEX, PASID, PP, P
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
-import { fetch } from "../memory";
-import { fault, faultOfRequest } from "./faults";
+import { failure, fault, faultOfRequest } from "./faults";
 import { bypass, isInterruptAddress, tagsOf } from "./result";
 import { mayReadNothing } from "./second-stage";
-import { check, step } from "./trace";
+import { check, fetch, isMissing, step } from "./trace";
 
 /** Top level; level 1 is the last. */
 const TOP = 4;
@@ -24,21 +23,21 @@ export function checkHostPermission<T>(
   unit: usize, result: usize, flags: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
   const width = HPT_BASE_BITS + get(word(entry, PASID.HPTSZ), PASID.HPTSZ);
-  if (check<T>(unit, CHECK.SPT_9, address >> width != 0)) return faultOfRequest(result, flags, CHECK.SPT_9, met);
+  if (check<T>(unit, CHECK.SPT_9, address >> width != 0)) return faultOfRequest<T>(result, flags, CHECK.SPT_9, met);
   if (check<T>(unit, CHECK.SGN_4_1, (address & load<u64>(unit, VTD.BEYOND_HAW)) != 0)) {
-    return faultOfRequest(result, flags, CHECK.SGN_4_1, met);
+    return faultOfRequest<T>(result, flags, CHECK.SGN_4_1, met);
   }
   const pp = permission<T>(unit, result, flags, met, word(entry, PASID.HPTPTR) & mask(PASID.HPTPTR), address);
-  if (pp == FAULTED) return load<u32>(result);
+  if (pp == FAULTED) return failure<T>(result);
   const nothing = mayReadNothing(unit, flags);
-  if (check<T>(unit, CHECK.HPT_4, nothing && !pp)) return faultOfRequest(result, flags, CHECK.HPT_4, met);
+  if (check<T>(unit, CHECK.HPT_4, nothing && !pp)) return faultOfRequest<T>(result, flags, CHECK.HPT_4, met);
   if (check<T>(unit, CHECK.HPT_5, (flags & REQUEST_FLAG.WRITE) != 0 && !has(pp, PP.W))) {
-    return faultOfRequest(result, flags, CHECK.HPT_5, met);
+    return faultOfRequest<T>(result, flags, CHECK.HPT_5, met);
   }
   const unreadable = (flags & REQUEST_FLAG.READ) != 0 && !has(pp, PP.R) && !(nothing && has(pp, PP.W));
-  if (check<T>(unit, CHECK.HPT_6, unreadable)) return faultOfRequest(result, flags, CHECK.HPT_6, met);
+  if (check<T>(unit, CHECK.HPT_6, unreadable)) return faultOfRequest<T>(result, flags, CHECK.HPT_6, met);
   if (check<T>(unit, CHECK.SGN_8_3, isInterruptAddress(address))) {
-    return faultOfRequest(result, flags, CHECK.SGN_8_3, met);
+    return faultOfRequest<T>(result, flags, CHECK.SGN_8_3, met);
   }
   bypass(unit, result, address, tagsOf(entry), id, ANSWER.SUCCESS);
   // PERMISSION.READ and WRITE are where PP has R and W.
@@ -53,16 +52,16 @@ function permission<T>(unit: usize, result: usize, flags: u32, met: u64, root: u
   while (true) {
     const index = indexAt(address, level);
     const at = table + index * HPTE_BYTES;
-    const ptr = fetch(unit, at, HPTE_BYTES, SLOT.HPTE);
+    const ptr = fetch<T>(unit, at, HPTE_BYTES, SLOT.HPTE);
     step<T>(unit, STRUCTURE.HPTE, 0, level, at, index, ptr, 2);
     const unread = level == TOP ? CHECK.HPT_3 : CHECK.HPT_1;
-    if (check<T>(unit, unread, !ptr)) {
-      fault(result, flags, unread, met, at, 0, 0, level);
+    if (check<T>(unit, unread, isMissing<T>(ptr))) {
+      fault<T>(result, flags, unread, met, at, 0, 0, level);
       return FAULTED;
     }
     const pp = level == TOP ? 0 : nibble(ptr, address, level);
     if (check<T>(unit, CHECK.HPT_2, hasReserved(unit, ptr, level) || has(pp, PP.RESERVED))) {
-      fault(result, flags, CHECK.HPT_2, met, at, load<u64>(ptr), 0, level);
+      fault<T>(result, flags, CHECK.HPT_2, met, at, load<u64>(ptr), 0, level);
       return FAULTED;
     }
     const link = word(ptr, HPTE.AV);

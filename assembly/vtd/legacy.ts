@@ -12,25 +12,24 @@ import {
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP, ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD, VTD_TAGS } from "../layout/vtd-unit";
-import { fetch } from "../memory";
 import { legacyAttributes } from "./attributes";
-import { fault, faultOfRequest } from "./faults";
+import { failure, fault, faultOfRequest } from "./faults";
 import { bypass, endsInInterruptRange, interruptCompletion, isInterruptAddress, succeed } from "./result";
 import {
   Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
 } from "./second-stage";
-import { check, step } from "./trace";
+import { check, fetch, isMissing, step } from "./trace";
 
 /** L1 to L17. */
 export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, result: usize): u32 {
   const context = legacyContext<T>(unit, result, flags, sid);
-  if (!context) return load<u32>(result);
+  if (!context) return failure<T>(result);
   const entry = load<u64>(context);
   const width = word(context, CONTEXT.AW);
   const tt = <i32>get(entry, CONTEXT.TT);
   const aw = <i32>get(width, CONTEXT.AW);
   const failed = illegalType<T>(unit, flags, tt, aw);
-  if (failed) return fault(result, flags, failed, entry, 0, entry, 0, 0);
+  if (failed) return fault<T>(result, flags, failed, entry, 0, entry, 0, 0);
   const pgtt = tt == TT.PASS_THROUGH ? PGTT.PASS_THROUGH : PGTT.SECOND_STAGE;
   const tags = put(put(0, VTD_TAGS.PGTT, pgtt), VTD_TAGS.DID, get(width, CONTEXT.DID));
   if (tt == TT.PASS_THROUGH || flags & REQUEST_FLAG.TRANSLATED) {
@@ -43,19 +42,19 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
   // § L15
   const beyond = element(unit + VTD.SS_BEYOND, aw);
   if (check<T>(unit, CHECK.LGN_1_1, (address & beyond) != 0)) {
-    return faultOfRequest(result, flags, CHECK.LGN_1_1, entry);
+    return faultOfRequest<T>(result, flags, CHECK.LGN_1_1, entry);
   }
   // § L16
   const root = entry & mask(CONTEXT.SSPTPTR);
   const leaf = secondStage<T, Legacy>(unit, result, flags, entry, root, aw, address);
-  if (leaf == NO_LEAF) return load<u32>(result);
+  if (leaf == NO_LEAF) return failure<T>(result);
   const refused = secondStageRefuses<T, Legacy>(unit, flags, leaf);
-  if (refused) return fault(result, flags, refused, entry, 0, leaf, 2, 0);
+  if (refused) return fault<T>(result, flags, refused, entry, 0, leaf, 2, 0);
   // § L17
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
   if (check<T>(unit, CHECK.LGN_4, endsInInterruptRange(flags, output, shift))) {
-    return fault(result, flags, CHECK.LGN_4, entry, output, leaf, 2, 0);
+    return fault<T>(result, flags, CHECK.LGN_4, entry, output, leaf, 2, 0);
   }
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | RESULT_FLAG.DIRTY, output, shift, secondStagePermissions(unit, flags, leaf),
@@ -69,43 +68,43 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
 function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usize {
   const bus = get(sid, SOURCE_ID.BUS);
   const rootAt = load<u64>(unit, VTD.ROOT_TABLE) + bus * ROOT_BYTES;
-  const rootPtr = fetch(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
+  const rootPtr = fetch<T>(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
   step<T>(unit, STRUCTURE.ROOT, 0, 0, rootAt, bus, rootPtr, 2);
   // § L1
-  if (check<T>(unit, CHECK.LRT_1, !rootPtr)) {
-    fault(result, flags, CHECK.LRT_1, 0, rootAt, 0, 0, 0);
+  if (check<T>(unit, CHECK.LRT_1, isMissing<T>(rootPtr))) {
+    fault<T>(result, flags, CHECK.LRT_1, 0, rootAt, 0, 0, 0);
     return 0;
   }
   const root = load<u64>(rootPtr);
   // § L2
   if (check<T>(unit, CHECK.LRT_2, !has(root, ROOT.P))) {
-    fault(result, flags, CHECK.LRT_2, 0, rootAt, root, 0, 0);
+    fault<T>(result, flags, CHECK.LRT_2, 0, rootAt, root, 0, 0);
     return 0;
   }
   // § L3
   const rootReserved = (root & load<u64>(unit, VTD.ROOT_R0)) | word(rootPtr, ROOT_RESERVED.R1);
   if (check<T>(unit, CHECK.LRT_3, rootReserved != 0)) {
-    fault(result, flags, CHECK.LRT_3, 0, rootAt, root, 0, 0);
+    fault<T>(result, flags, CHECK.LRT_3, 0, rootAt, root, 0, 0);
     return 0;
   }
   const index = get(sid, SOURCE_ID.DEVFN);
   const at = (root & mask(ROOT.CTP)) + index * CONTEXT_BYTES;
-  const ptr = fetch(unit, at, CONTEXT_BYTES, SLOT.CONTEXT);
+  const ptr = fetch<T>(unit, at, CONTEXT_BYTES, SLOT.CONTEXT);
   step<T>(unit, STRUCTURE.CONTEXT, 0, 0, at, index, ptr, 2);
   // § L4
-  if (check<T>(unit, CHECK.LCT_1, !ptr)) {
-    fault(result, flags, CHECK.LCT_1, 0, at, 0, 0, 0);
+  if (check<T>(unit, CHECK.LCT_1, isMissing<T>(ptr))) {
+    fault<T>(result, flags, CHECK.LCT_1, 0, at, 0, 0, 0);
     return 0;
   }
   const entry = load<u64>(ptr);
   // § L5, L6
   if (check<T>(unit, CHECK.LCT_2, !has(entry, CONTEXT.P))) {
-    fault(result, flags, CHECK.LCT_2, entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.LCT_2, entry, at, entry, 0, 0);
     return 0;
   }
   // § L7
   if (check<T>(unit, CHECK.LCT_3, hasReserved(unit, entry, word(ptr, CONTEXT.DID)))) {
-    fault(result, flags, CHECK.LCT_3, entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.LCT_3, entry, at, entry, 0, 0);
     return 0;
   }
   return ptr;
@@ -147,10 +146,10 @@ function illegalType<T>(unit: usize, flags: u32, tt: i32, aw: i32): u32 {
 function untranslated<T>(unit: usize, result: usize, flags: u32, address: u64, entry: u64, tags: u64): u32 {
   const width = flags & REQUEST_FLAG.TRANSLATED ? CHECK.LGN_1_2 : CHECK.LGN_1_3;
   if (check<T>(unit, width, (address & load<u64>(unit, VTD.BEYOND_HAW)) != 0)) {
-    return faultOfRequest(result, flags, width, entry);
+    return faultOfRequest<T>(result, flags, width, entry);
   }
   if (check<T>(unit, CHECK.LGN_4, isInterruptAddress(address))) {
-    return faultOfRequest(result, flags, CHECK.LGN_4, entry);
+    return faultOfRequest<T>(result, flags, CHECK.LGN_4, entry);
   }
   return bypass(unit, result, address, tags, 0, ANSWER.SUCCESS);
 }

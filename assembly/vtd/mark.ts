@@ -35,7 +35,7 @@ export function markPath<T>(
     }
     // § S10, F11
     if (check<T>(unit, failure, done == BUS_ERROR || done == CHANGED_MEANWHILE)) {
-      return fault(result, flags, failure, met, address, entry, stage, level);
+      return fault<T>(result, flags, failure, met, address, entry, stage, level);
     }
     updateAt<T>(unit, address, marked);
     store<u32>(unit, 1, VTD.UPDATED);

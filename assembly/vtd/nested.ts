@@ -26,21 +26,21 @@ export function locate<T>(
   const aw = <i32>get(control, PASID.AW);
   const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, gpa);
   if (leaf == NO_LEAF) {
-    noteGuestAddress(result, gpa);
+    noteGuestAddress<T>(result, gpa);
     return NOWHERE;
   }
   const root = level == top;
   const refused = root ? CHECK.SFS_6 : CHECK.SFS_7;
   if (check<T>(unit, refused, !(leaf & load<u64>(unit, VTD.SS_READ)))) {
-    fault(result, flags, refused, met, 0, leaf, 2, level);
-    noteGuestAddress(result, gpa);
+    fault<T>(result, flags, refused, met, 0, leaf, 2, level);
+    noteGuestAddress<T>(result, gpa);
     return NOWHERE;
   }
   const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
   const counts = has(control, PASID.SSADE);
   if (check<T>(unit, CHECK.SFS_8, counts && !writable)) {
-    fault(result, flags, CHECK.SFS_8, met, 0, leaf, 2, level);
-    noteGuestAddress(result, gpa);
+    fault<T>(result, flags, CHECK.SFS_8, met, 0, leaf, 2, level);
+    noteGuestAddress<T>(result, gpa);
     return NOWHERE;
   }
   if (counts) {
@@ -76,7 +76,7 @@ function mayMark<T>(unit: usize, result: usize, flags: u32, met: u64, pasid: usi
   // § S9
   if (check<T>(unit, CHECK.SSS_5, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
     const level = <i32>get(leaf, LEAF.LEVEL);
-    fault(result, flags, CHECK.SSS_5, met, load<u64>(unit + VTD.SS_PATH + level * PATH_STEP), leaf, 2, level);
+    fault<T>(result, flags, CHECK.SSS_5, met, load<u64>(unit + VTD.SS_PATH + level * PATH_STEP), leaf, 2, level);
     return false;
   }
   return true;

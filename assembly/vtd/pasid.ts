@@ -8,9 +8,8 @@ import { PASID, PASIDDIR, PASIDDIR_BYTES, PASID_BYTES, PASID_INDEX, PASID_RESERV
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
-import { fetch } from "../memory";
 import { fault } from "./faults";
-import { check, step } from "./trace";
+import { check, fetch, isMissing, step } from "./trace";
 
 /** The directory entry, or 0 with the fault in `result`. */
 // @ts-ignore: decorator
@@ -19,22 +18,22 @@ export function pasidDirectory<T>(unit: usize, result: usize, flags: u32, contex
   const first = load<u64>(context);
   const index = get(pasid, PASID_INDEX.DIRECTORY);
   const at = (first & mask(SCONTEXT.PASIDDIRPTR)) + index * PASIDDIR_BYTES;
-  const ptr = fetch(unit, at, PASIDDIR_BYTES, SLOT.PASIDDIR);
+  const ptr = fetch<T>(unit, at, PASIDDIR_BYTES, SLOT.PASIDDIR);
   step<T>(unit, STRUCTURE.PASIDDIR, 0, 0, at, index, ptr, 1);
   // § P1
-  if (check<T>(unit, CHECK.SPD_1, !ptr)) {
-    fault(result, flags, CHECK.SPD_1, first, at, 0, 0, 0);
+  if (check<T>(unit, CHECK.SPD_1, isMissing<T>(ptr))) {
+    fault<T>(result, flags, CHECK.SPD_1, first, at, 0, 0, 0);
     return 0;
   }
   const entry = load<u64>(ptr);
   // § P2, P3
   if (check<T>(unit, CHECK.SPD_2, !has(entry, PASIDDIR.P))) {
-    fault(result, flags, CHECK.SPD_2, first | entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.SPD_2, first | entry, at, entry, 0, 0);
     return 0;
   }
   // § P4
   if (check<T>(unit, CHECK.SPD_3, (entry & load<u64>(unit, VTD.PASIDDIR_R0)) != 0)) {
-    fault(result, flags, CHECK.SPD_3, first | entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.SPD_3, first | entry, at, entry, 0, 0);
     return 0;
   }
   return entry;
@@ -48,28 +47,28 @@ export function pasidEntry<T>(
 ): usize {
   const index = get(pasid, PASID_INDEX.TABLE);
   const at = (directory & mask(PASIDDIR.SMPTBLPTR)) + index * PASID_BYTES;
-  const ptr = fetch(unit, at, PASID_BYTES, SLOT.PASID);
+  const ptr = fetch<T>(unit, at, PASID_BYTES, SLOT.PASID);
   step<T>(unit, STRUCTURE.PASID, 0, 0, at, index, ptr, 8);
   // § P5
-  if (check<T>(unit, CHECK.SPT_1, !ptr)) {
-    fault(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
+  if (check<T>(unit, CHECK.SPT_1, isMissing<T>(ptr))) {
+    fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
     return 0;
   }
   const entry = load<u64>(ptr);
   // § P6
   if (check<T>(unit, CHECK.SPT_2, !has(entry, PASID.P))) {
-    fault(result, flags, CHECK.SPT_2, met | entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.SPT_2, met | entry, at, entry, 0, 0);
     return 0;
   }
   // § P7
   if (check<T>(unit, CHECK.SPT_3, hasReserved(unit, ptr, entry, hpte))) {
-    fault(result, flags, CHECK.SPT_3, met | entry, at, entry, 0, 0);
+    fault<T>(result, flags, CHECK.SPT_3, met | entry, at, entry, 0, 0);
     return 0;
   }
   // § P8
   const illegal = illegalType<T>(unit, ptr, entry);
   if (illegal) {
-    fault(result, flags, illegal, met | entry, at, entry, 0, 0);
+    fault<T>(result, flags, illegal, met | entry, at, entry, 0, 0);
     return 0;
   }
   return ptr;

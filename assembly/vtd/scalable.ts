@@ -8,10 +8,10 @@ import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { FSPTE, PAGE_SHIFT, PASID, PGTT, SCONTEXT, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
-import { VTD } from "../layout/vtd-unit";
+import { START_OVER, VTD } from "../layout/vtd-unit";
 import { attributesOf } from "./attributes";
 import { gate, scalableContext } from "./context";
-import { fault, faultOfRequest, noteGuestAddress } from "./faults";
+import { failure, fault, faultOfRequest, noteGuestAddress } from "./faults";
 import { Alone, firstStage, firstStageWritable, markFirstStage, Nested } from "./first-stage";
 import { checkHostPermission } from "./host-permission";
 import { markSecondStage, secondStageMayMark } from "./nested";
@@ -29,10 +29,10 @@ import { check, marks } from "./trace";
 @inline
 export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
   const context = scalableContext<T>(unit, result, flags, sid);
-  if (!context) return load<u32>(result);
+  if (!context) return failure<T>(result);
   const contextEntry = load<u64>(context);
   const refused = gate<T>(unit, flags, context, pasid);
-  if (refused) return fault(result, flags, refused, contextEntry, 0, contextEntry, 0, 0);
+  if (refused) return fault<T>(result, flags, refused, contextEntry, 0, contextEntry, 0, 0);
 
   let id = pasid;
   let kind = flags;
@@ -53,10 +53,10 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
     return translated<T>(unit, result, flags, address, contextEntry);
   }
   const directory = pasidDirectory<T>(unit, result, flags, context, id);
-  if (!directory) return load<u32>(result);
+  if (!directory) return failure<T>(result);
   const hosted = has(contextEntry, SCONTEXT.HPTE);
   const entry = pasidEntry<T>(unit, result, flags, contextEntry | directory, directory, id, hosted);
-  if (!entry) return load<u32>(result);
+  if (!entry) return failure<T>(result);
   const control = load<u64>(entry);
   const met = contextEntry | directory | control;
   const others = REQUEST_FLAG.PAGE_REQUEST | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED;
@@ -69,13 +69,14 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
     if (hpte) return checkHostPermission<T>(unit, result, flags, met, entry, address, id);
     // § P10, P11
     const unfit = unfitFor<T>(unit, kind, entry);
-    if (unfit) return fault(result, flags, unfit, met, 0, control, 0, 0);
+    if (unfit) return fault<T>(result, flags, unfit, met, 0, control, 0, 0);
   }
   // § P13
   switch (<i32>get(control, PASID.PGTT)) {
     case PGTT.FIRST_STAGE: return walkFirstStage<T>(unit, result, kind, flags, met, entry, address, id);
     case PGTT.SECOND_STAGE: return walkSecondStage<T>(unit, result, kind, met, entry, address, id);
-    case PGTT.NESTED: return walkNested<T>(unit, result, kind, flags, met, entry, address, id);
+    case PGTT.NESTED:
+      return marks<T>() ? walkNested<T>(unit, result, kind, flags, met, entry, address, id) : START_OVER;
     default: return passThrough<T>(unit, result, kind, met, entry, address, id);
   }
 }
@@ -97,12 +98,12 @@ function walkFirstStage<T>(
   unit: usize, result: usize, flags: u32, asked: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
   const leaf = firstStage<T, Alone>(unit, result, flags, met, entry, address);
-  if (leaf == NO_LEAF) return load<u32>(result);
+  if (leaf == NO_LEAF) return failure<T>(result);
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
   // § F12
   const failed = outputCheck<T>(unit, flags, output, shift);
-  if (failed) return fault(result, flags, failed, met, output, leaf, 1, 0);
+  if (failed) return fault<T>(result, flags, failed, met, output, leaf, 1, 0);
   if (marks<T>()) {
     const unmarked = markFirstStage<T>(unit, result, flags, met, entry, leaf);
     if (unmarked) return unmarked;
@@ -116,8 +117,6 @@ function walkFirstStage<T>(
   );
 }
 
-// @ts-ignore: decorator
-@inline
 function walkSecondStage<T>(
   unit: usize, result: usize, flags: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
@@ -125,10 +124,10 @@ function walkSecondStage<T>(
   const aw = <i32>get(control, PASID.AW);
   // § S1
   if (check<T>(unit, CHECK.SGN_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
-    return faultOfRequest(result, flags, CHECK.SGN_5, met);
+    return faultOfRequest<T>(result, flags, CHECK.SGN_5, met);
   }
   const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, address);
-  if (leaf == NO_LEAF) return load<u32>(result);
+  if (leaf == NO_LEAF) return failure<T>(result);
   return finishSecondStage<T>(unit, result, flags, flags, met, entry, address, id, leaf);
 }
 
@@ -139,15 +138,15 @@ function finishSecondStage<T>(
   unit: usize, result: usize, flags: u32, asked: u32, met: u64, entry: usize, address: u64, id: u32, leaf: u64,
 ): u32 {
   const refused = secondStageRefuses<T, Scalable>(unit, flags, leaf);
-  if (refused) return fault(result, flags, refused, met, 0, leaf, 2, 0);
+  if (refused) return fault<T>(result, flags, refused, met, 0, leaf, 2, 0);
   const permissions = secondStagePermissions(unit, flags, leaf);
   const counts = has(load<u64>(entry), PASID.SSADE);
   const write = (flags & REQUEST_FLAG.WRITE) != 0 && (permissions & PERMISSION.WRITE) != 0;
-  if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, leaf, write)) return load<u32>(result);
+  if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, leaf, write)) return failure<T>(result);
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
   const failed = outputCheck<T>(unit, flags, output, shift);
-  if (failed) return fault(result, flags, failed, met, output, leaf, 2, 0);
+  if (failed) return fault<T>(result, flags, failed, met, output, leaf, 2, 0);
   if (marks<T>() && counts) {
     const unmarked = markSecondStage<T>(unit, result, flags, met, entry, leaf, write);
     if (unmarked) return unmarked;
@@ -164,7 +163,7 @@ function walkNested<T>(
   unit: usize, result: usize, flags: u32, asked: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
   const first = firstStage<T, Nested>(unit, result, flags, met, entry, address);
-  if (first == NO_LEAF) return load<u32>(result);
+  if (first == NO_LEAF) return failure<T>(result);
   const control = load<u64>(entry);
   const firstShift = leafShift(first);
   const gpa = outputAddress(first, firstShift, address);
@@ -174,24 +173,24 @@ function walkNested<T>(
   const aw = <i32>get(control, PASID.AW);
   const second = secondStage<T, Scalable>(unit, result, wanted, met, control & mask(PASID.SSPTPTR), aw, gpa);
   if (second == NO_LEAF) {
-    noteGuestAddress(result, gpa);
-    return load<u32>(result);
+    noteGuestAddress<T>(result, gpa);
+    return failure<T>(result);
   }
   const refused = secondStageRefuses<T, Scalable>(unit, wanted, second);
   if (refused) {
-    fault(result, flags, refused, met, 0, second, 2, 0);
-    noteGuestAddress(result, gpa);
-    return load<u32>(result);
+    fault<T>(result, flags, refused, met, 0, second, 2, 0);
+    noteGuestAddress<T>(result, gpa);
+    return failure<T>(result);
   }
   const permissions = secondStagePermissions(unit, wanted, second) & ~(writable ? 0 : PERMISSION.WRITE);
   const counts = has(control, PASID.SSADE);
   const write = (wanted & REQUEST_FLAG.WRITE) != 0 && (permissions & PERMISSION.WRITE) != 0;
-  if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, second, write)) return load<u32>(result);
+  if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, second, write)) return failure<T>(result);
   const secondShift = leafShift(second);
   const output = outputAddress(second, secondShift, gpa);
   const shift = min(firstShift, secondShift);
   const failed = outputCheck<T>(unit, flags, output, shift);
-  if (failed) return fault(result, flags, failed, met, output, second, 2, 0);
+  if (failed) return fault<T>(result, flags, failed, met, output, second, 2, 0);
   if (marks<T>()) {
     const unmarked = markFirstStage<T>(unit, result, flags, met, entry, first);
     if (unmarked) return unmarked;

@@ -10,9 +10,8 @@ import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP } from "../layout/vtd-registers";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
-import { fetch } from "../memory";
 import { fault } from "./faults";
-import { check, marks, step } from "./trace";
+import { check, fetch, isMissing, marks, step } from "./trace";
 
 /** The rules' names: LSS.* and LGN.*, or SSS.*. */
 export type Legacy = f32;
@@ -39,30 +38,30 @@ export function secondStage<T, M>(unit: usize, result: usize, flags: u32, met: u
   let entry: u64 = 0;
   while (true) {
     const at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
-    const ptr = fetch(unit, at, 8, SLOT.SSPTE);
+    const ptr = fetch<T>(unit, at, 8, SLOT.SSPTE);
     step<T>(unit, STRUCTURE.SSPTE, 2, level, at, (at & mask(TABLE_OFFSET.ENTRY)) >> PTE_SHIFT, ptr, 1);
     // § S2, S3
-    if (check<T>(unit, accessCheck<M>(level == top), !ptr)) {
-      fault(result, flags, accessCheck<M>(level == top), met, at, 0, 2, level);
+    if (check<T>(unit, accessCheck<M>(level == top), isMissing<T>(ptr))) {
+      fault<T>(result, flags, accessCheck<M>(level == top), met, at, 0, 2, level);
       return NO_LEAF;
     }
     entry = load<u64>(ptr);
     // § S4
     if (check<T>(unit, rightsCheck<M>(flags), !(entry & rights))) {
-      fault(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
+      fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
       return NO_LEAF;
     }
     const isLeaf = level == 1 || has(entry, SSPTE.PS);
     const reserved = element(unit + (isLeaf ? VTD.SS_LEAF_R : VTD.SS_TABLE_R), level);
     // § S5
     if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reserved) != 0)) {
-      fault(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
+      fault<T>(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
       return NO_LEAF;
     }
     granted &= entry;
     // § S6
     if (check<T>(unit, rightsCheck<M>(flags), !(granted & rights))) {
-      fault(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
+      fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
       return NO_LEAF;
     }
     if (marks<T>()) {

@@ -1,11 +1,13 @@
 /**
  * The three ways in which the one walker is compiled.
  *
- * `Fast` writes nothing but the result: a walk that finds an accessed or dirty bit to set gives
- * START_OVER. `Exact` is the same walk from the start, keeping the path it takes and setting those
- * bits. `Traced` is `Exact` and notes every step. All share the code, so they cannot disagree.
+ * `Fast` only succeeds: whatever would be a fault, needs an accessed or dirty bit set, or reads memory
+ * that does not lie in one of the two big segments, makes it give START_OVER at once, with nothing
+ * written. `Exact` is the same walk from the start, with faults, effects and all of memory. `Traced`
+ * is `Exact` and notes every step. All share the code, so they cannot disagree.
  */
 import { STEP, STEP_BYTES, TRACE, UNIT } from "../layout/core";
+import { fetch as fetchAnywhere, fetchLinear } from "../memory";
 
 export { begin, check, Fast, step, Traced } from "../trace";
 export type Exact = i64;
@@ -15,6 +17,20 @@ export type Exact = i64;
 @inline
 export function marks<T>(): bool {
   return isFloat<T>() || sizeof<T>() == 8;
+}
+
+/** Pointer to an entry, or 0: a bus error, or for `Fast` any memory that takes longer to find (see `isMissing`). */
+// @ts-ignore: decorator
+@inline
+export function fetch<T>(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
+  return marks<T>() ? fetchAnywhere(unit, gpa, bytes, slot) : fetchLinear(gpa);
+}
+
+/** A bus error. `Fast` need not ask: what it found instead is not present. */
+// @ts-ignore: decorator
+@inline
+export function isMissing<T>(ptr: usize): bool {
+  return marks<T>() && !ptr;
 }
 
 /** Notes that the entry at `address`, read earlier on this walk, was replaced in memory by `value`. */

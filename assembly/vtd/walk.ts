@@ -16,10 +16,13 @@ import { faultOfRequest } from "./faults";
 import { walkLegacy } from "./legacy";
 import { bypass, isInterruptAddress } from "./result";
 import { walkScalable } from "./scalable";
-import { begin, check, Exact, Fast, step, Traced } from "./trace";
+import { begin, check, Exact, Fast, marks, step, Traced } from "./trace";
 
 /** First major version in which execute requests are refused before any table is read. */
 const NO_EXECUTE_REQUESTS = 8;
+/** Requests that `Fast` leaves to `Exact`: they need decisions before or instead of a page walk. */
+const UNCOMMON: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
+  REQUEST_FLAG.EXECUTE;
 /** What `admit` says of a request that goes on to the tables. */
 const ADMITTED: u32 = START_OVER;
 
@@ -60,25 +63,28 @@ function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: 
 }
 
 function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  const mode = load<u32>(unit, VTD.MODE);
+  if (!marks<T>()) {
+    if (flags & UNCOMMON || isInterruptAddress(address)) return START_OVER;
+    if (mode == VTD_MODE.SCALABLE) return walkScalable<T>(unit, sid, pasid, address, flags, result);
+    if (mode != VTD_MODE.LEGACY || flags & REQUEST_FLAG.PASID) return START_OVER;
+    return walkLegacy<T>(unit, sid, address, flags, result);
+  }
   begin<T>(unit);
   step<T>(unit, STRUCTURE.RTADDR, 0, 0, 0, 0, unit + VTD.RTADDR, 1);
-  const mode = load<u32>(unit, VTD.MODE);
-  const special = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST;
+  const code = admit<T>(unit, result, flags, address);
+  if (code != ADMITTED) return code;
   let asked = flags;
-  if (flags & special || mode == VTD_MODE.OFF || isInterruptAddress(address)) {
-    const code = admit<T>(unit, result, flags, address);
-    if (code != ADMITTED) return code;
-    if (flags & REQUEST_FLAG.TRANSLATION && asksForWrite(unit, flags)) asked |= REQUEST_FLAG.WRITE;
-  }
+  if (flags & REQUEST_FLAG.TRANSLATION && asksForWrite(unit, flags)) asked |= REQUEST_FLAG.WRITE;
   if (mode == VTD_MODE.SCALABLE) {
     // § 2.5
     if (flags & REQUEST_FLAG.EXECUTE && executeIsGone<T>(unit, flags)) {
-      return faultOfRequest(result, flags, CHECK.RTA_5, 0);
+      return faultOfRequest<T>(result, flags, CHECK.RTA_5, 0);
     }
     return walkScalable<T>(unit, sid, pasid, address, asked, result);
   }
   const failed = legacyRefuses<T>(unit, mode, flags);
-  if (failed) return faultOfRequest(result, flags, failed, 0);
+  if (failed) return faultOfRequest<T>(result, flags, failed, 0);
   return walkLegacy<T>(unit, sid, address, asked, result);
 }
 
@@ -92,18 +98,18 @@ function admit<T>(unit: usize, result: usize, flags: u32, address: u64): u32 {
   const kind = flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST);
   // § 0.2
   const write = (flags & REQUEST_FLAG.TRANSLATION) != 0 && (flags & REQUEST_FLAG.WRITE) != 0;
-  if (check<T>(unit, CHECK.AT, write)) return faultOfRequest(result, flags, CHECK.AT, 0);
+  if (check<T>(unit, CHECK.AT, write)) return faultOfRequest<T>(result, flags, CHECK.AT, 0);
   // § 0.3
   const translatedWithPasid = REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PASID;
   const unknown = (flags & translatedWithPasid) == translatedWithPasid && !has(load<u64>(unit, VTD.ECAP), ECAP.PTRS);
-  if (check<T>(unit, CHECK.PTRS, unknown)) return faultOfRequest(result, flags, CHECK.PTRS, 0);
+  if (check<T>(unit, CHECK.PTRS, unknown)) return faultOfRequest<T>(result, flags, CHECK.PTRS, 0);
   // § 3.2
   if (!kind && !(flags & REQUEST_FLAG.PASID) && isInterruptAddress(address)) {
     return interruptAddress<T>(unit, result, flags, address);
   }
   if (load<u32>(unit, VTD.MODE) != VTD_MODE.OFF) return ADMITTED;
   // § 0.5, 0.6
-  if (check<T>(unit, CHECK.TES, kind != 0)) return faultOfRequest(result, flags, CHECK.TES, 0);
+  if (check<T>(unit, CHECK.TES, kind != 0)) return faultOfRequest<T>(result, flags, CHECK.TES, 0);
   return bypass(unit, result, address, 0, 0, ANSWER.SUCCESS);
 }
 
@@ -119,7 +125,7 @@ function interruptAddress<T>(unit: usize, result: usize, flags: u32, address: u6
   // Without interrupt remapping there is nobody to report it: the request just fails.
   const remapping = has(load<u32>(unit, VTD.GSTS), GSTS.IRES);
   check<T>(unit, CHECK.IR_ILLEGAL_ACCESS, true);
-  return faultOfRequest(result, flags, remapping ? CHECK.IR_ILLEGAL_ACCESS : CHECK.TES, 0);
+  return faultOfRequest<T>(result, flags, remapping ? CHECK.IR_ILLEGAL_ACCESS : CHECK.TES, 0);
 }
 
 function executeIsGone<T>(unit: usize, flags: u32): bool {
