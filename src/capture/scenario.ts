@@ -113,7 +113,7 @@ export function* parseScenarios(text: string, file: string): Generator<Scenario>
   let number = 0;
   for (const line of text.split("\n")) {
     number++;
-    if (line.trim() !== "") yield parseScenario(Json.parse(file, line, `line ${number}`));
+    if (line.trim() !== "") yield parseScenario(Json.parse(`${file}: line ${number}`, line));
   }
   if (number === 0) throw new InputError(file, "", "no scenario");
 }
