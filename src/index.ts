@@ -2,7 +2,7 @@
 
 export { type Capture, type CaptureNames, type ExpectedRow, parseCapture } from "./capture/capture.ts";
 export { InputError } from "./capture/input.ts";
-export { OpenCapture, type OpenOptions } from "./capture/open.ts";
+export { openWalker } from "./capture/state.ts";
 export { type Disagreement, type Verification, verifyCapture } from "./capture/verify.ts";
 export type { AllocatorOps } from "./ioasid/allocators.ts";
 export {

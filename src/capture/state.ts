@@ -2,12 +2,20 @@
 import { PAGE0 } from "../../assembly/layout/smmuv3-registers.ts";
 import { GSTS, REG, RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
-import type { SmmuState } from "../smmuv3/walker.ts";
+import type { GuestMemory } from "../memory.ts";
+import { type SmmuState, SmmuWalker } from "../smmuv3/walker.ts";
 import { getField } from "../structure.ts";
-import { MAX_SOURCE_ID, type VtdState } from "../vtd/walker.ts";
+import { MAX_SOURCE_ID, type VtdState, VtdWalker } from "../vtd/walker.ts";
+import type { Walker } from "../walker.ts";
 import type { Capture, RegisterDump } from "./capture.ts";
 
 const MAX_STREAM_ID = 0xffff_ffff;
+
+/** A walker over a private copy of the captured pages (or over `memory`), with the captured registers. */
+export function openWalker(capture: Capture, memory: GuestMemory = capture.pages.memory()): Walker {
+  const { iommu, registers } = capture;
+  return iommu === "vtd" ? new VtdWalker(memory, vtdState(registers)) : new SmmuWalker(memory, smmuState(registers));
+}
 
 export function vtdState(registers: RegisterDump): VtdState {
   const status = [BigInt(registers.read32(REG.GSTS))];

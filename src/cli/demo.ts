@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import type { Capture, ExpectedRow } from "../capture/capture.ts";
 import { InputError } from "../capture/input.ts";
 import { loadCapture } from "../capture/node/files.ts";
-import { OpenCapture } from "../capture/open.ts";
+import { openWalker } from "../capture/state.ts";
 import { verifyCapture } from "../capture/verify.ts";
 import type { Request } from "../iommu.ts";
 import type { Io } from "./io.ts";
@@ -83,7 +83,7 @@ function tour(captures: readonly Capture[], io: Io, paint: Paint): void {
   const smmu = named(captures, SMMU);
   const show = (capture: Capture, row: ExpectedRow, brief: "tables" | "fault") => {
     const request: Request = { sid: row.sid, pasid: row.pasid, address: row.iova, access: row.access };
-    const trace = new OpenCapture(capture).trace(request);
+    const trace = openWalker(capture).trace(request);
     io.out(`\n${tellWalk(request, trace, { capture, paint, all: false, brief })}`);
   };
   io.out(`${heading("iommulator", paint)}\n${wrap(INTRO)}\n${describeCapture(vtd, paint, false)}`);

@@ -3,8 +3,7 @@
 import { parseBdf } from "../capture/capture.ts";
 import { Json } from "../capture/input.ts";
 import { loadCapture } from "../capture/node/files.ts";
-import { OpenCapture } from "../capture/open.ts";
-import { maxSid } from "../capture/state.ts";
+import { maxSid, openWalker } from "../capture/state.ts";
 import { outcomeToJson } from "../capture/verify.ts";
 import { hex } from "../check.ts";
 import { ACCESSES, ADDRESS_TYPES, type Request } from "../iommu.ts";
@@ -16,10 +15,9 @@ const MAX_PASID = 0xfffff;
 export const translate: Verb = {
   name: "translate",
   summary: "answer requests given as JSON lines",
-  form: "translate CAPTURE --requests FILE|- [--strict]",
+  form: "translate CAPTURE --requests FILE|-",
   help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
 --requests  one JSON object a line; "-" reads standard input
---strict    a CD with HA or HD that IDR0.HTTU does not offer is illegal
 --json      accepted: the output is JSON lines in any case
 
 A request:  {"sid":"00:06.0","pasid":1,"iova":"0x40b6008","access":"w"}
@@ -38,16 +36,11 @@ example:
     npm run -s cli -- translate test/captures/A-vtd-sva.json --requests -
 `,
   async run(args, io: Io) {
-    const { positionals, text, flag } = readArguments(
-      args,
-      io,
-      { requests: { type: "string" }, strict: { type: "boolean" } },
-      [1, 1],
-    );
+    const { positionals, text } = readArguments(args, io, { requests: { type: "string" } }, [1, 1]);
     const path = text("requests");
     if (path === undefined) throw new UsageError("--requests is missing");
     const capture = loadCapture(positionals[0] as string);
-    const walker = new OpenCapture(capture, { strict: flag("strict") });
+    const walker = openWalker(capture);
     const file = path === "-" ? "standard input" : path;
     let number = 0;
     for await (const line of io.lines(path)) {

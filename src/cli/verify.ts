@@ -17,9 +17,8 @@ import { EXIT, readArguments, type Verb } from "./verb.ts";
 export const verify: Verb = {
   name: "verify",
   summary: "walk a capture's expected translations and compare",
-  form: "verify CAPTURE... [--strict] [--json]",
+  form: "verify CAPTURE... [--json]",
   help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
---strict    a CD with HA or HD that IDR0.HTTU does not offer is illegal
 --json      one line a capture: {"capture","rows","agree","disagree"}
 
 ok, gpa, page and perm must match; fault numbers are mapped where the
@@ -30,15 +29,12 @@ example:
   npm run -s cli -- verify test/captures/*.json
 `,
   async run(args, io: Io) {
-    const { positionals, json, paint, flag } = readArguments(args, io, { strict: { type: "boolean" } }, [
-      1,
-      Number.POSITIVE_INFINITY,
-    ]);
+    const { positionals, json, paint } = readArguments(args, io, {}, [1, Number.POSITIVE_INFINITY]);
     let rows = 0;
     let agree = 0;
     // Load first: a torn file among many is told before minutes of output.
     for (const capture of positionals.map(loadCapture)) {
-      const report = verifyCapture(capture, { strict: flag("strict") });
+      const report = verifyCapture(capture);
       rows += report.rows;
       agree += report.agree;
       io.out(json ? `${JSON.stringify(reportToJson(capture, report))}\n` : showReport(capture, report, paint));
@@ -55,13 +51,9 @@ export function agreement(rows: number, agree: number, paint: Paint): string {
 
 const SHOWN = 20;
 
-function showReport(capture: Capture, { rows, agree, disagree, masked }: Verification, paint: Paint): string {
+function showReport(capture: Capture, { rows, agree, disagree }: Verification, paint: Paint): string {
   const lines = disagree.slice(0, SHOWN).map((item) => showDisagreement(item, paint));
   if (disagree.length > SHOWN) lines.push(`  ... and ${disagree.length - SHOWN} more (--json lists all)\n`);
-  if (masked > 0)
-    lines.push(
-      paint("dim", `  CDs with HA or HD that IDR0.HTTU does not offer, taken as 0 (see --strict): ${masked}\n`),
-    );
   return `${capture.name.padEnd(20)} ${agreement(rows, agree, paint)}${lines.join("")}`;
 }
 
@@ -79,12 +71,11 @@ function showDisagreement({ index, row, outcome, differs }: Disagreement, paint:
   );
 }
 
-function reportToJson(capture: Capture, { rows, agree, disagree, masked }: Verification): Record<string, unknown> {
+function reportToJson(capture: Capture, { rows, agree, disagree }: Verification): Record<string, unknown> {
   return {
     capture: capture.name,
     rows,
     agree,
-    masked,
     disagree: disagree.map(({ index, row, outcome, differs }) => ({
       index,
       differs,

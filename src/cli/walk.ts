@@ -1,11 +1,10 @@
 /** `walk`: one request, every entry on its way. */
 import { loadCapture } from "../capture/node/files.ts";
-import { OpenCapture } from "../capture/open.ts";
+import { openWalker } from "../capture/state.ts";
 import { outcomeToJson } from "../capture/verify.ts";
 import { hex } from "../check.ts";
 import type { Request, Trace } from "../iommu.ts";
 import type { Io } from "./io.ts";
-import { wrap } from "./paint.ts";
 import { tellWalk } from "./show/trace.ts";
 import { parseAccess, parseAddress, parsePasid, parseSid, resolveSid, SID_FORMS } from "./values.ts";
 import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
@@ -13,7 +12,7 @@ import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
 export const walk: Verb = {
   name: "walk",
   summary: "show every entry that one request reads, field by field",
-  form: "walk CAPTURE --sid SID [--pasid N] --iova ADDRESS [--access r|w|x] [--priv] [--probe] [--strict] [--all] [--json]",
+  form: "walk CAPTURE --sid SID [--pasid N] --iova ADDRESS [--access r|w|x] [--priv] [--probe] [--all] [--json]",
   help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
 --sid       the device: ${SID_FORMS}
 --pasid     0..1048575, decimal or 0x..; without it the request carries none
@@ -21,7 +20,6 @@ export const walk: Verb = {
 --access    r (default), w or x
 --priv      a privileged request
 --probe     leave accessed and dirty bits alone, as verify does
---strict    a CD with HA or HD that IDR0.HTTU does not offer is illegal
 --all       every field, also those that are 0
 
 A walk that ends in a fault is shown like any other: the exit code is 0.
@@ -38,7 +36,6 @@ example:
       access: TEXT,
       priv: FLAG,
       probe: FLAG,
-      strict: FLAG,
       all: FLAG,
     };
     const { positionals, json, paint, text, flag } = readArguments(args, io, options, [1, 1]);
@@ -57,21 +54,15 @@ example:
     };
     const capture = loadCapture(positionals[0] as string);
     const request: Request = { sid: resolveSid(device, capture), ...asked };
-    const walker = new OpenCapture(capture, { strict: flag("strict") });
-    const trace = walker.trace(request);
+    const trace = openWalker(capture).trace(request);
     io.out(
       json
         ? `${JSON.stringify(traceToJson(request, trace))}\n`
         : tellWalk(request, trace, { capture, paint, all: flag("all") }),
     );
-    if (!json && walker.masked.size > 0) io.out(wrap(MASKED));
     return EXIT.OK;
   },
 };
-
-const MASKED =
-  "Note: this CD has HA or HD set, which IDR0.HTTU does not offer. The recorder took them as 0, and so does this walk; " +
-  "the architecture calls the CD illegal (C_BAD_CD): see --strict.";
 
 const TEXT = { type: "string" } as const;
 const FLAG = { type: "boolean" } as const;
