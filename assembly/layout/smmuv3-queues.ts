@@ -1,6 +1,6 @@
 /**
  * What stands in the SMMUv3's queues: commands (Arm IHI 0070, chapter 4), event records (7.3) and PRI
- * queue entries (8.1). A field is `msb << 16 | lsb`, absolute in its entry.
+ * queue entries (chapter 8). A field is `msb << 16 | lsb`, absolute in its entry.
  */
 
 export const COMMAND_BYTES = 16;
@@ -36,8 +36,14 @@ export enum OPCODE {
   CMD_SYNC = 0x46,
 }
 
-/** What most commands share (4.1.6). */
+/** What all commands have, and most: a stream (4.1.6). */
 export enum COMMAND {
+  OPCODE = (7 << 16) | 0,
+  SSec = (10 << 16) | 10,
+}
+
+/** 4.2.1 */
+export enum CMD_PREFETCH_CONFIG {
   OPCODE = (7 << 16) | 0,
   SSec = (10 << 16) | 10,
   SSV = (11 << 16) | 11,
@@ -66,7 +72,7 @@ export enum CMD_CFGI_STE {
   Leaf = (64 << 16) | 64,
 }
 
-/** 4.3.2; with Range = 31 it is CMD_CFGI_ALL (4.3.3). */
+/** 4.3.2; with Range = 31 it is CMD_CFGI_ALL (4.3.6). */
 export enum CMD_CFGI_STE_RANGE {
   OPCODE = (7 << 16) | 0,
   SSec = (10 << 16) | 10,
@@ -74,7 +80,7 @@ export enum CMD_CFGI_STE_RANGE {
   Range = (68 << 16) | 64,
 }
 
-/** 4.3.4; CMD_CFGI_CD_ALL (4.3.5) has neither SubstreamID nor Leaf. */
+/** 4.3.3 */
 export enum CMD_CFGI_CD {
   OPCODE = (7 << 16) | 0,
   SSec = (10 << 16) | 10,
@@ -83,7 +89,7 @@ export enum CMD_CFGI_CD {
   Leaf = (64 << 16) | 64,
 }
 
-/** 4.3.6 */
+/** 4.3.5 */
 export enum CMD_CFGI_VMS_PIDM {
   OPCODE = (7 << 16) | 0,
   SSec = (10 << 16) | 10,
@@ -106,7 +112,6 @@ export enum CMD_TLBI {
 /** 4.4: CMD_TLBI_S2_IPA carries IPA[51:12]. */
 export enum CMD_TLBI_S2_IPA {
   OPCODE = (7 << 16) | 0,
-  SSec = (10 << 16) | 10,
   NUM = (16 << 16) | 12,
   SCALE = (24 << 16) | 20,
   VMID = (47 << 16) | 32,
@@ -165,7 +170,7 @@ export enum PRG_RESPONSE {
   FAILURE = 15,
 }
 
-/** 4.6.1 */
+/** 4.7.1 */
 export enum CMD_RESUME {
   OPCODE = (7 << 16) | 0,
   SSec = (10 << 16) | 10,
@@ -175,10 +180,16 @@ export enum CMD_RESUME {
   STAG = (79 << 16) | 64,
 }
 
+/** 4.7.2, and CMD_CFGI_CD_ALL (4.3.4) */
+export enum CMD_STREAM {
+  OPCODE = (7 << 16) | 0,
+  SSec = (10 << 16) | 10,
+  StreamID = (63 << 16) | 32,
+}
+
 /** 4.7.3 */
 export enum CMD_SYNC {
   OPCODE = (7 << 16) | 0,
-  SSec = (10 << 16) | 10,
   CS = (13 << 16) | 12,
   MSH = (23 << 16) | 22,
   MSIAttr = (27 << 16) | 24,
@@ -279,7 +290,7 @@ export enum EVENT_CLASS {
   IN = 2,
 }
 
-/** PRI queue entry, 8.1. */
+/** PRI queue entry, chapter 8. */
 export enum PRI {
   StreamID = (31 << 16) | 0,
   SubstreamID = (51 << 16) | 32,
