@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { oddities } from "../../src/smmuv3/feature-rules.ts";
 import * as features from "../../src/smmuv3/features.ts";
-import { featuresFromIds, idRegisters, oddities, type SmmuFeatures, smmuFeatures } from "../../src/smmuv3/features.ts";
+import { featuresFromIds, idRegisters, type SmmuFeatures, smmuFeatures } from "../../src/smmuv3/features.ts";
 import { SMMU_PRESETS } from "../../src/smmuv3/presets.ts";
 
 describe("ID registers, IHI 0070 6.3.1 to 6.3.8", () => {

@@ -1,0 +1,185 @@
+/**
+ * Stalled transactions: Arm IHI 0070 3.12.2, 4.7.1 and 4.7.2.
+ *
+ * A transaction that stalls is held, and an event with a tag (STAG) says so. Software answers with
+ * CMD_RESUME or CMD_STALL_TERM. Where no event can be written (no room, or as many records open as
+ * STALL_MAX allows) the transaction waits, and is tried anew from the start once one can.
+ */
+import type { Outcome, Request } from "../iommu.ts";
+import type { Json } from "../snapshot.ts";
+import type { SmmuEvent } from "./event-record.ts";
+
+/** What trying a held transaction gave: an end, or the event of the stall to record. */
+export type Attempt = { outcome: Outcome } | { stall: SmmuEvent };
+
+/** The transaction has come to its end. */
+export type FinishSink = (transaction: number, request: Request, outcome: Outcome) => void;
+
+export interface StallHost {
+  /** Translates once more, with the configuration of now; events of a terminating fault included. */
+  retry(request: Request): Attempt;
+  /** Records the event of a stall; false: not now. */
+  record(event: SmmuEvent): boolean;
+  /** Whether `record` can work at all. */
+  isWritable(): boolean;
+  finish: FinishSink;
+}
+
+/** How CMD_RESUME terminates. */
+export type Termination = "abort" | "raz-wi";
+
+interface Held {
+  /** Counts up, for the caller to tell transactions apart. */
+  readonly transaction: number;
+  readonly request: Request;
+  /** Undefined until its event is written. */
+  tag: number | undefined;
+}
+
+export class Stalls {
+  readonly #host: StallHost;
+  readonly #limit: number;
+  /** In the order in which they are to be recorded. */
+  #held: Held[] = [];
+  #transactions = 0;
+  /** Trying can write events, interrupt software, and have it make room: no second try on top of the first. */
+  #isTrying = false;
+
+  /** @param limit records open at a time */
+  constructor(limit: number, host: StallHost) {
+    this.#limit = limit;
+    this.#host = host;
+  }
+
+  /** Transactions held, recorded or not. */
+  get count(): number {
+    return this.#held.length;
+  }
+
+  /** Holds a transaction that stalls and records it if that is possible now. @returns its number */
+  hold(request: Request, event: SmmuEvent): number {
+    const held: Held = { transaction: this.#transactions++, request, tag: undefined };
+    const isFirst = !this.#held.some(isWaiting);
+    this.#held.push(held);
+    // Those that wait longer come first.
+    if (isFirst) this.#record(held, event);
+    return held.transaction;
+  }
+
+  /** Tries those that wait for their record, as long as records can be written. */
+  retryWaiting(): void {
+    if (this.#isTrying) return;
+    let goesOn = true;
+    while (goesOn) {
+      const held = this.#nextWaiting();
+      goesOn = held !== undefined && this.#tryOnce(held);
+    }
+  }
+
+  /** CMD_RESUME: nothing happens unless tag and stream belong together. */
+  resume(sid: number, tag: number, action: "retry" | Termination): void {
+    const held = this.#held.find((one) => one.tag === tag && one.request.sid === sid);
+    if (!held) return;
+    held.tag = undefined;
+    if (action !== "retry") this.#finish(held, terminated(action));
+    else this.#tryOnce(held);
+    this.retryWaiting();
+  }
+
+  /** CMD_STALL_TERM: all of one stream. */
+  terminateStream(sid: number): void {
+    this.#terminate((held) => held.request.sid === sid);
+    this.retryWaiting();
+  }
+
+  /** SMMUEN = 0: all of all streams. */
+  terminateAll(): void {
+    this.#terminate(() => true);
+  }
+
+  #terminate(matches: (held: Held) => boolean): void {
+    const gone = this.#held.filter(matches);
+    this.#held = this.#held.filter((held) => !matches(held));
+    for (const held of gone) this.#host.finish(held.transaction, held.request, terminated("abort"));
+  }
+
+  /** False: it still waits. */
+  #tryOnce(held: Held): boolean {
+    this.#isTrying = true;
+    const attempt = this.#host.retry(held.request);
+    const isDone = "outcome" in attempt || this.#record(held, attempt.stall);
+    this.#isTrying = false;
+    if ("outcome" in attempt) this.#finish(held, attempt.outcome);
+    return isDone;
+  }
+
+  #finish(held: Held, outcome: Outcome): void {
+    this.#held = this.#held.filter((one) => one !== held);
+    this.#host.finish(held.transaction, held.request, outcome);
+  }
+
+  #record(held: Held, event: SmmuEvent): boolean {
+    const tag = this.#freeTag();
+    if (tag === undefined || !this.#host.record({ ...event, Stall: true, STAG: tag })) return false;
+    held.tag = tag;
+    return true;
+  }
+
+  #nextWaiting(): Held | undefined {
+    if (!this.#host.isWritable() || this.#freeTag() === undefined) return undefined;
+    return this.#held.find(isWaiting);
+  }
+
+  /** The lowest tag of `limit` that nobody holds. */
+  #freeTag(): number | undefined {
+    const taken = new Set(this.#held.map(({ tag }) => tag));
+    for (let tag = 0; tag < this.#limit; tag++) if (!taken.has(tag)) return tag;
+    return undefined;
+  }
+
+  /** For a snapshot. */
+  save(): Json {
+    const held = this.#held.map(({ transaction, request, tag }) => ({
+      transaction,
+      tag: tag ?? null,
+      request: { ...request, address: String(request.address) },
+    }));
+    return { transactions: this.#transactions, held };
+  }
+
+  load(state: Json): void {
+    const { transactions, held } = state as unknown as {
+      transactions: number;
+      held: { transaction: number; tag: number | null; request: Request & { address: string } }[];
+    };
+    this.#transactions = transactions;
+    this.#held = held.map(({ transaction, tag, request }) => ({
+      transaction,
+      tag: tag ?? undefined,
+      request: { ...request, address: BigInt(request.address) },
+    }));
+  }
+}
+
+function isWaiting(held: Held): boolean {
+  return held.tag === undefined;
+}
+
+/** What a device gets whose transaction is terminated. */
+export function terminated(answer: Termination): Outcome {
+  return {
+    ok: false,
+    answer,
+    code: 0,
+    name: "",
+    recorded: false,
+    check: "",
+    stage: 0,
+    level: 0,
+    fetchAddress: 0n,
+    ipa: 0n,
+    entry: 0n,
+    class: 0,
+    tableWrite: false,
+  };
+}

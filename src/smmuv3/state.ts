@@ -1,0 +1,35 @@
+/** Snapshots of an SMMU: everything that software or a device could notice, memory and devices apart. */
+import { type Json, type Snapshot, seal, unseal } from "../snapshot.ts";
+import type { SmmuHardware } from "./hardware.ts";
+
+const KIND = "smmuv3";
+
+interface SavedState {
+  registers: Record<string, string>;
+  bypass: string;
+  stalls: Json;
+  timedOut: boolean;
+}
+
+export function saveUnit(hardware: SmmuHardware): Snapshot {
+  return seal(KIND, configurationOf(hardware), {
+    registers: hardware.registers.snapshot(),
+    bypass: String(hardware.bypass),
+    stalls: hardware.stalls.save(),
+    timedOut: hardware.ats.hasTimedOut,
+  });
+}
+
+/** @throws RangeError, TypeError, and changes nothing, when the snapshot is damaged or of another configuration */
+export function restoreUnit(hardware: SmmuHardware, snapshot: Snapshot): void {
+  const state = unseal(KIND, configurationOf(hardware), snapshot) as unknown as SavedState;
+  hardware.registers.restore(state.registers);
+  hardware.bypass = BigInt(state.bypass);
+  hardware.stalls.load(state.stalls);
+  hardware.ats.hasTimedOut = state.timedOut;
+  hardware.configure();
+}
+
+function configurationOf({ features, queue, updates }: SmmuHardware): Snapshot["configuration"] {
+  return { ...features, queue, updates };
+}

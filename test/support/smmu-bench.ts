@@ -1,0 +1,169 @@
+/**
+ * One SMMU with RAM and a plain driver, for the tests of registers, queues and events. Touches only
+ * MMIO and guest memory; offsets and bits are written out here, from IHI 0070, not from our layout.
+ */
+import { GuestMemory, type SmmuOptions, Smmuv3 } from "../../src/index.ts";
+
+export const RAM = 0x4000_0000n;
+export const RAM_BYTES = 0x100_0000n;
+export const STRTAB = RAM + 0x1_0000n;
+export const CMDQ = RAM + 0x2_0000n;
+export const EVENTQ = RAM + 0x3_0000n;
+export const PRIQ = RAM + 0x4_0000n;
+export const CDS = RAM + 0x5_0000n;
+/** Where tests may put things. */
+export const FREE = RAM + 0x10_0000n;
+
+export const R = {
+  IDR0: 0x0,
+  IDR1: 0x4,
+  IDR3: 0xc,
+  IDR5: 0x14,
+  CR0: 0x20,
+  CR0ACK: 0x24,
+  CR1: 0x28,
+  CR2: 0x2c,
+  GBPA: 0x44,
+  IRQ_CTRL: 0x50,
+  IRQ_CTRLACK: 0x54,
+  GERROR: 0x60,
+  GERRORN: 0x64,
+  GERROR_IRQ_CFG0: 0x68,
+  GERROR_IRQ_CFG1: 0x70,
+  GERROR_IRQ_CFG2: 0x74,
+  STRTAB_BASE: 0x80,
+  STRTAB_BASE_CFG: 0x88,
+  CMDQ_BASE: 0x90,
+  CMDQ_PROD: 0x98,
+  CMDQ_CONS: 0x9c,
+  EVENTQ_BASE: 0xa0,
+  EVENTQ_IRQ_CFG0: 0xb0,
+  EVENTQ_IRQ_CFG1: 0xb8,
+  EVENTQ_IRQ_CFG2: 0xbc,
+  PRIQ_BASE: 0xc0,
+  PRIQ_IRQ_CFG0: 0xd0,
+  PRIQ_IRQ_CFG1: 0xd8,
+  PRIQ_IRQ_CFG2: 0xdc,
+  EVENTQ_PROD: 0x1_00a8,
+  EVENTQ_CONS: 0x1_00ac,
+  PRIQ_PROD: 0x1_00c8,
+  PRIQ_CONS: 0x1_00cc,
+} as const;
+
+export const SMMUEN = 1;
+export const PRIQEN = 2;
+export const EVENTQEN = 4;
+export const CMDQEN = 8;
+export const ATSCHK = 16;
+export const ALL_QUEUES: number = PRIQEN | EVENTQEN | CMDQEN;
+const WRAP = 0x8000_0000;
+
+export interface BenchOptions extends SmmuOptions {
+  log2Commands?: number;
+  log2Events?: number;
+  log2PageRequests?: number;
+  /** CR0 at the end of the set-up; everything on unless told. */
+  cr0?: number;
+  cr2?: number;
+}
+
+export class SmmuBench {
+  readonly memory: GuestMemory;
+  readonly smmu: Smmuv3;
+  readonly log2Commands: number;
+  readonly log2Events: number;
+  #prod = 0;
+  #cons = 0;
+
+  constructor(options: BenchOptions = {}) {
+    const { log2Commands = 4, log2Events = 4, log2PageRequests = 3, cr0 = 0xf, cr2 = 2, ...rest } = options;
+    this.log2Commands = log2Commands;
+    this.log2Events = log2Events;
+    this.memory = new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES }] });
+    this.smmu = new Smmuv3(this.memory, rest);
+    this.write(R.CR2, cr2);
+    this.write64(R.STRTAB_BASE, STRTAB);
+    this.write(R.STRTAB_BASE_CFG, 6);
+    this.write64(R.CMDQ_BASE, CMDQ | BigInt(log2Commands));
+    this.write64(R.EVENTQ_BASE, EVENTQ | BigInt(log2Events));
+    this.write64(R.PRIQ_BASE, PRIQ | BigInt(log2PageRequests));
+    this.enable(cr0);
+  }
+
+  enable(cr0: number): void {
+    this.write(R.CR0, cr0);
+    this.smmu.acknowledge();
+  }
+  read(offset: number): number {
+    return Number(this.smmu.mmio.read(offset, 4));
+  }
+  write(offset: number, value: number): void {
+    this.smmu.mmio.write(offset, 4, BigInt(value >>> 0));
+  }
+  read64(offset: number): bigint {
+    return this.smmu.mmio.read(offset, 8);
+  }
+  write64(offset: number, value: bigint): void {
+    this.smmu.mmio.write(offset, 8, value);
+  }
+
+  /** Puts commands into the queue, without telling the SMMU. */
+  place(...commands: readonly (readonly [bigint, bigint])[]): void {
+    for (const [low, high] of commands) {
+      const at = CMDQ + BigInt((this.#prod % 2 ** this.log2Commands) * 16);
+      this.memory.write64(at, low);
+      this.memory.write64(at + 8n, high);
+      this.#prod = (this.#prod + 1) % 2 ** (this.log2Commands + 1);
+    }
+  }
+  /** Puts commands into the queue and tells the SMMU. */
+  send(...commands: readonly (readonly [bigint, bigint])[]): void {
+    this.place(...commands);
+    this.write(R.CMDQ_PROD, this.#prod);
+  }
+  /** Where the driver's next command will stand, wrap flag included. */
+  get prod(): number {
+    return this.#prod;
+  }
+  set prod(prod: number) {
+    this.#prod = prod;
+  }
+
+  /** Takes all records out of the event queue. */
+  events(): bigint[][] {
+    const out: bigint[][] = [];
+    const size = 2 ** this.log2Events;
+    for (const prod = this.read(R.EVENTQ_PROD) % (2 * size); this.#cons !== prod; ) {
+      out.push(this.record(this.#cons % size));
+      this.#cons = (this.#cons + 1) % (2 * size);
+    }
+    this.write(R.EVENTQ_CONS, (this.read(R.EVENTQ_CONS) & WRAP) | this.#cons);
+    return out;
+  }
+  /** A record by its place. */
+  record(index: number): bigint[] {
+    return this.words(EVENTQ + BigInt(32 * index), 4);
+  }
+
+  words(address: bigint, count: number): bigint[] {
+    return Array.from({ length: count }, (_, i) => this.memory.read64(address + BigInt(8 * i)));
+  }
+  store(address: bigint, ...words: readonly bigint[]): void {
+    words.forEach((word, i) => {
+      this.memory.write64(address + BigInt(8 * i), word);
+    });
+  }
+  /** An STE in the linear stream table. */
+  ste(sid: number, ...words: readonly bigint[]): void {
+    this.store(STRTAB + BigInt(64 * sid), ...words, ...new Array<bigint>(8 - words.length).fill(0n));
+  }
+}
+
+export const SYNC: readonly [bigint, bigint] = [0x46n, 0n];
+/** CMD_CFGI_ALL. */
+export const CFGI_ALL: readonly [bigint, bigint] = [0x04n, 31n];
+/** V = 1; Config bypass, abort. */
+export const STE_BYPASS = 0b1001n;
+export const STE_ABORT = 0b0001n;
+/** qw0 and qw1 of a stage 1 STE with one CD. */
+export const STE_STAGE1: readonly [bigint, bigint] = [0b1011n | CDS, 0n];
