@@ -38,6 +38,8 @@ export class FaultLog {
   readonly #event: EventInterrupt;
   readonly #informationMask: bigint;
   readonly #compress: boolean;
+  /** Names of the fault recording registers. */
+  readonly #slots: readonly string[];
   /** Number of the register that the next fault goes to. */
   index = 0;
 
@@ -47,6 +49,7 @@ export class FaultLog {
     this.#features = features;
     this.#event = event;
     this.#compress = compress;
+    this.#slots = Array.from({ length: features.NFR + 1 }, (_, i) => `FRCD${i}`);
     // § 4.4: address bits above the widest table that the unit walks read 0.
     const width = widestAddress(features);
     this.#informationMask = maskOf(FRCD.FI) & ((1n << BigInt(width)) - 1n);
@@ -54,12 +57,11 @@ export class FaultLog {
 
   /** Records a fault that neither FPD nor the kind of request keeps from being recorded. */
   record(fault: FaultRecord): void {
-    const { NFR } = this.#features;
     // § 4.3 step 2: after an overflow nothing is recorded until software clears it.
     if (this.#registers.has("FSTS", FSTS.PFO)) return;
     // § 4.3 step 3
     if (this.#compress && this.#hasRecordOf(fault.sid)) return;
-    const slot = `FRCD${this.index}`;
+    const slot = this.#slots[this.index] as string;
     // § 4.3 step 4: the slot is still pending. This raises no event by itself.
     if (this.#registers.has(slot, FRCD.F)) {
       this.#registers.setField("FSTS", FSTS.PFO, 1);
@@ -67,7 +69,7 @@ export class FaultLog {
     }
     this.#registers.set(slot, this.#encode(fault));
     const { index } = this;
-    this.index = (index + 1) % (NFR + 1);
+    this.index = (index + 1) % this.#slots.length;
     // § 4.3 step 6
     if (!this.#registers.has("FSTS", FSTS.PPF)) {
       this.#registers.setField("FSTS", FSTS.FRI, index);
@@ -85,18 +87,14 @@ export class FaultLog {
 
   /** Software cleared status bits or records: PPF follows the records, IP the causes. */
   update(): void {
-    const pending = this.#slots().some((slot) => this.#registers.has(slot, FRCD.F));
+    const pending = this.#slots.some((slot) => this.#registers.has(slot, FRCD.F));
     this.#registers.setField("FSTS", FSTS.PPF, pending);
     // § 4.5: with the last cause gone a message not yet sent is not sent any more.
     if ((this.#registers.get("FSTS") & CAUSES) === 0n) this.#event.clear();
   }
 
-  #slots(): string[] {
-    return Array.from({ length: this.#features.NFR + 1 }, (_, i) => `FRCD${i}`);
-  }
-
   #hasRecordOf(sid: number): boolean {
-    return this.#slots().some(
+    return this.#slots.some(
       (slot) => this.#registers.has(slot, FRCD.F) && this.#registers.getField(slot, FRCD.SID) === BigInt(sid),
     );
   }

@@ -19,8 +19,8 @@ export interface Message {
   data: number;
 }
 
-const RAM_BYTES = 0x400_0000n;
-const TABLES = 0x200_0000n;
+const RAM_BYTES = 0x80_0000n;
+const TABLES = 0x40_0000n;
 
 export class VtdMachine {
   readonly memory: GuestMemory;
@@ -33,7 +33,7 @@ export class VtdMachine {
   wide = false;
 
   constructor(options: VtdUnitOptions = {}) {
-    this.memory = new GuestMemory({ ram: [{ base: 0n, size: RAM_BYTES }], workspace: 4 << 20 });
+    this.memory = new GuestMemory({ ram: [{ base: 0n, size: RAM_BYTES }], workspace: 1 << 20 });
     this.pages = new PageAllocator(this.memory, TABLES, RAM_BYTES - TABLES);
     this.unit = new VtdUnit(this.memory, {
       onInterrupt: (address, data) => void this.messages.push({ address, data }),
