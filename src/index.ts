@@ -140,6 +140,8 @@ export {
   type DmaRead,
   type DmaWrite,
   type FaultReason as VtdFaultReason,
+  type FaultRecord,
+  type FaultType,
   faultReason as vtdFaultReason,
   type InterruptOutcome,
   type PageGroupResponse,

@@ -12,6 +12,7 @@ export {
   VtdDevice,
 } from "./device.ts";
 export type { DeviceInvalidation, PageGroupResponse } from "./endpoints.ts";
+export type { FaultRecord, FaultType } from "./faults.ts";
 export type { VtdFeature, VtdFeatures } from "./features.ts";
 export type { BlockedInterrupt, DeliveredInterrupt, InterruptOutcome } from "./interrupts.ts";
 export { checkName, type FaultReason, faultReason, fieldMeaning, structureName } from "./names.ts";

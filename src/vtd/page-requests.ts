@@ -67,8 +67,11 @@ export class PageRequestQueue {
     this.#devices = devices;
   }
 
-  /** A request whose way to its PASID entry is sound. */
-  submit(request: PageRequest, target: PageRequestTarget): PageRequestOutcome {
+  /**
+   * A request whose way to its PASID entry is sound.
+   * @param target what that entry says; without it nothing is known to be cached for the page
+   */
+  submit(request: PageRequest, target?: PageRequestTarget): PageRequestOutcome {
     const { registers } = this.#parts;
     // § 7.3 R4: after an overflow everything is refused until software clears it.
     if (registers.has("PRS", PRS.PRO)) return this.#refuse(request);
@@ -81,7 +84,7 @@ export class PageRequestQueue {
       this.#raise(PRS.PRO);
       return this.#refuse(request);
     }
-    this.#invalidate(request, target);
+    if (target) this.#invalidate(request, target);
     const { bus } = this.#parts;
     // A posted write: one that ends in nothing is not noticed by the queue.
     bus.writeWords(registers.getInPlace("PQA", PQA.PQA) + BigInt(tail), encode(request));

@@ -18,6 +18,7 @@ import { VtdBatch } from "./batch.ts";
 import { VTD_PRESETS, type VtdCapabilities } from "./capabilities.ts";
 import { describeUnit } from "./describe.ts";
 import { VtdDevice } from "./device.ts";
+import type { FaultRecord } from "./faults.ts";
 import { VtdHardware } from "./hardware.ts";
 import type { InterruptOutcome } from "./interrupts.ts";
 import type { PageRequest, PageRequestOutcome } from "./page-requests.ts";
@@ -54,6 +55,10 @@ export interface VtdMmio {
 }
 
 const QUEUE_MODES = ["immediate", "stepped"] as const;
+/** Largest values of 20-bit PASIDs, 9-bit page request groups and 8-bit fault reasons. */
+const MAX_PASID = 2 ** 20 - 1;
+const MAX_GROUP = 2 ** 9 - 1;
+const MAX_REASON = 2 ** 8 - 1;
 const U64 = 0xffff_ffff_ffff_ffffn;
 
 export class VtdUnit {
@@ -156,9 +161,7 @@ export class VtdUnit {
 
   /** Takes a page request message of a device. */
   requestPage(request: PageRequest): PageRequestOutcome {
-    checkInteger("sid", request.sid, 0, MAX_SOURCE_ID);
-    checkBigInt("address", request.address, 0n, U64);
-    checkInteger("group", request.group ?? 0, 0, 0x1ff);
+    checkPageRequest(request);
     return walkPageRequest(this.#walker, this.#hardware, request);
   }
 
@@ -174,6 +177,24 @@ export class VtdUnit {
     // § 5.5: the first error is kept.
     if (!registers.has("FSTS", FSTS.ICE)) registers.setField("IQERCD", IQERCD.ICESID, sid);
     faults.raise(FSTS.ICE);
+  }
+
+  /**
+   * Records a fault that no request made: for testing a driver's fault handling, and for replaying
+   * what another unit reported. Overflow and events are as for any fault.
+   */
+  injectFault(fault: FaultRecord): void {
+    checkInteger("sid", fault.sid, 0, MAX_SOURCE_ID);
+    checkInteger("reason", fault.reason, 0, MAX_REASON);
+    checkInteger("pasid", fault.pasid ?? 0, 0, MAX_PASID);
+    checkBigInt("information", fault.information, 0n, U64);
+    this.#hardware.faults.record(fault);
+  }
+
+  /** Queues a page request as if its way to the PASID entry were sound; see `injectFault`. */
+  injectPageRequest(request: PageRequest): PageRequestOutcome {
+    checkPageRequest(request);
+    return this.#hardware.pageRequests.submit(request);
   }
 
   /** The device with this source-id: DMA, ATS and page requests. From now on it answers invalidations. */
@@ -234,6 +255,13 @@ export class VtdUnit {
     const { protectedMemory } = this.#hardware;
     return protectedMemory.isOn && protectedMemory.blocks(address, asIs);
   }
+}
+
+function checkPageRequest({ sid, pasid, address, group }: PageRequest): void {
+  checkInteger("sid", sid, 0, MAX_SOURCE_ID);
+  checkInteger("pasid", pasid ?? 0, 0, MAX_PASID);
+  checkBigInt("address", address, 0n, U64);
+  checkInteger("group", group ?? 0, 0, MAX_GROUP);
 }
 
 /** § 3.1 0.1: an access to a protected region is blocked silently. */

@@ -95,6 +95,27 @@ describe("fault recording, primary fault logging", () => {
     expect(unit.record(0)).toEqual([0xf234_5678_9000n, 0xc000_0031_0000_0001n]);
   });
 
+  it("takes injected faults and page requests as its own", () => {
+    const unit = faulty();
+    unit.write(REG.PQA, unit.pages.allocate(), 8);
+    unit.unit.injectFault({
+      reason: 0x51,
+      sid: 0x30,
+      information: 0x7f3a_6b11_7000n,
+      type: "read",
+      at: 0,
+      pasid: 0x1389,
+    });
+    // As a Linux guest read it from another unit.
+    expect(unit.record(0)).toEqual([0x7f3a_6b11_7000n, 0xc013_8951_8000_0030n]);
+    expect(unit.unit.injectPageRequest({ sid: 0x30, pasid: 1, address: 0x1000n, read: true })).toBe("queued");
+    expect(unit.read(REG.PQT, 8)).toBe(0x20n);
+    expect(() => unit.unit.injectFault({ reason: 256, sid: 0, information: 0n, type: "read", at: 0 })).toThrow(
+      /reason/,
+    );
+    expect(() => unit.unit.injectPageRequest({ sid: 0, pasid: 2 ** 20, address: 0n })).toThrow(/pasid/);
+  });
+
   it("leaves no mark for a probe", () => {
     const unit = faulty();
     expect(unit.unit.translate({ sid: 1, address: 0n, probe: true })).toMatchObject({ ok: false, code: 1 });
