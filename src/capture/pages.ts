@@ -54,11 +54,13 @@ export class PageMap {
   }
 }
 
-/** Copies of pages, found by number; anything else is a bus error. */
-class SparsePages implements HostBacking {
+/** Copies of pages, found by number; anything else is a bus error, or zeros until it is written. */
+export class SparsePages implements HostBacking {
   readonly #pages = new Map<number, Uint8Array>();
+  readonly #elsewhere: "bus error" | "zeros";
 
-  constructor(pages: readonly CapturedPage[]) {
+  constructor(pages: readonly CapturedPage[], elsewhere: "bus error" | "zeros" = "bus error") {
+    this.#elsewhere = elsewhere;
     for (const { gpa, bytes } of pages) this.#pages.set(pageNumber(gpa), bytes.slice());
   }
 
@@ -74,6 +76,14 @@ class SparsePages implements HostBacking {
     });
   }
 
+  #page(number: number): Uint8Array | undefined {
+    const page = this.#pages.get(number);
+    if (page || this.#elsewhere === "bus error") return page;
+    const zeros = new Uint8Array(PAGE_BYTES);
+    this.#pages.set(number, zeros);
+    return zeros;
+  }
+
   /** Splits at page boundaries; false as soon as a page is missing. */
   #each(
     address: bigint,
@@ -82,7 +92,7 @@ class SparsePages implements HostBacking {
   ): boolean {
     for (let at = 0; at < length; ) {
       const gpa = address + BigInt(at);
-      const page = this.#pages.get(pageNumber(gpa));
+      const page = this.#page(pageNumber(gpa));
       if (!page) return false;
       const offset = Number(gpa % PAGE);
       const count = Math.min(length - at, PAGE_BYTES - offset);

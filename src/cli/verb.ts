@@ -41,6 +41,7 @@ export interface Arguments {
  * Reads a verb's arguments.
  * @param options the verb's own, beside `--json` and `--no-color`
  * @param count how many positional arguments there must be: at least, at most
+ * @param what what such an argument is
  * @throws UsageError
  */
 export function readArguments(
@@ -48,9 +49,10 @@ export function readArguments(
   io: Io,
   options: Readonly<Record<string, { type: "string" | "boolean" }>>,
   [least, most]: readonly [number, number],
+  what = "a capture",
 ): Arguments {
   const { values, positionals } = parse(args, { ...COMMON, ...options });
-  if (positionals.length < least) throw new UsageError("a capture is missing");
+  if (positionals.length < least) throw new UsageError(`${what} is missing`);
   if (positionals.length > most) throw new UsageError(`"${positionals[most]}" is one argument too many`);
   const value = (name: string) => (values as Record<string, string | boolean | undefined>)[name];
   return {

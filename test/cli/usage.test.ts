@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CAPTURES, run, width } from "./run.ts";
 
-const VERBS = ["demo", "list", "walk", "translate", "verify"];
+const VERBS = ["demo", "list", "walk", "translate", "verify", "scenario"];
 const SVA = `${CAPTURES}A-vtd-sva.json`;
 
 describe("help", () => {
@@ -60,6 +60,7 @@ describe("wrong arguments: exit 2, one line and the accepted form", () => {
     [["walk", SVA, "--sid", "0", "--iova", "0", "--priv=1"], "--priv"],
     [["translate", SVA], "--requests is missing"],
     [["verify"], "a capture is missing"],
+    [["scenario"], "a file is missing"],
   ])("%j", async (argv, said) => {
     const { code, out, err } = await run(argv as string[]);
     expect(code).toBe(2);
