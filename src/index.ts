@@ -4,6 +4,14 @@ export { type Capture, type CaptureNames, type ExpectedRow, parseCapture } from 
 export { InputError } from "./capture/input.ts";
 export { openWalker } from "./capture/state.ts";
 export { type Disagreement, type Verification, verifyCapture } from "./capture/verify.ts";
+export type {
+  DeviceInvalidation,
+  Endpoint,
+  PageGroupResponse,
+  PageRequest,
+  TranslationCompletion,
+  TranslationOptions,
+} from "./endpoint.ts";
 export type { AllocatorOps } from "./ioasid/allocators.ts";
 export {
   AttachHandle,
@@ -131,25 +139,20 @@ export {
 } from "./smmuv3/index.ts";
 export type { Json, Snapshot } from "./snapshot.ts";
 export {
-  type BlockedInterrupt,
-  type CapabilityRegisters,
-  type DeliveredInterrupt,
-  type DeviceInvalidation,
-  type DmaFailure,
-  type DmaOptions,
-  type DmaRead,
-  type DmaWrite,
+  type BlockedInterrupt as VtdBlockedInterrupt,
+  type CapabilityRegisters as VtdCapabilityRegisters,
+  type DeliveredInterrupt as VtdDeliveredInterrupt,
+  type DmaFailure as VtdDmaFailure,
+  type DmaOptions as VtdDmaOptions,
+  type DmaRead as VtdDmaRead,
+  type DmaWrite as VtdDmaWrite,
   type FaultReason as VtdFaultReason,
-  type FaultRecord,
-  type FaultType,
+  type FaultRecord as VtdFaultRecord,
+  type FaultType as VtdFaultType,
   faultReason as vtdFaultReason,
-  type InterruptOutcome,
-  type PageGroupResponse,
-  type PageRequest,
-  type PageRequestOutcome,
-  type QueueStep,
-  type TranslationCompletion,
-  type TranslationOptions,
+  type InterruptOutcome as VtdInterruptOutcome,
+  type PageRequestOutcome as VtdPageRequestOutcome,
+  type QueueStep as VtdQueueStep,
   VTD_PRESETS,
   type VtdAttributes,
   VtdBatch,

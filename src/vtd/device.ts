@@ -5,10 +5,18 @@
 import { PAGE_SHIFT } from "../../assembly/layout/vtd.ts";
 import type { Bus } from "../bus.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
+import {
+  completionRange,
+  type DeviceInvalidation,
+  type Endpoint,
+  type PageGroupResponse,
+  type PageRequest,
+  type TranslationCompletion,
+  type TranslationOptions,
+} from "../endpoint.ts";
 import type { Fault, Outcome, Request } from "../iommu.ts";
-import type { DeviceInvalidation, Endpoint, PageGroupResponse } from "./endpoints.ts";
 import type { BlockedInterrupt, InterruptOutcome } from "./interrupts.ts";
-import type { PageRequest, PageRequestOutcome } from "./page-requests.ts";
+import type { PageRequestOutcome } from "./page-requests.ts";
 import { vtdAttributes } from "./walker.ts";
 
 export interface DmaOptions {
@@ -29,33 +37,6 @@ export interface DmaFailure {
   done: number;
   /** Why: a fault, a blocked interrupt, or a bus error behind the translation. */
   fault: Fault | BlockedInterrupt | "bus error";
-}
-
-export interface TranslationOptions {
-  pasid?: number;
-  privileged?: boolean;
-  /** NW: asks for read permission only. */
-  noWrite?: boolean;
-}
-
-/** An ATS translation completion. */
-export interface TranslationCompletion {
-  status: "success" | "ur" | "ca";
-  /** Translated address with the size in its low bits, as on the wire: see `size`. */
-  address: bigint;
-  /** S: more than 4 KiB. */
-  sized: boolean;
-  /** Bytes that the completion covers. */
-  size: bigint;
-  read: boolean;
-  write: boolean;
-  execute: boolean;
-  privileged: boolean;
-  global: boolean;
-  /** U: only untranslated requests may use the page. */
-  untranslatedOnly: boolean;
-  /** N: translated requests shall not set No Snoop. */
-  nonSnooped: boolean;
 }
 
 /** What a device needs of the unit. */
@@ -128,8 +109,9 @@ export class VtdDevice implements Endpoint {
 
   /** Asks for a translation (ATS, AT = 01b). */
   requestTranslation(address: bigint, options: TranslationOptions = {}): TranslationCompletion {
-    const { pasid, privileged = false, noWrite = false } = options;
-    const request: Request = { sid: this.sid, address, type: "translation", access: "r", privileged, noWrite };
+    const { pasid, privileged = false, noWrite = false, execute = false } = options;
+    const access = execute ? "x" : "r";
+    const request: Request = { sid: this.sid, address, type: "translation", access, privileged, noWrite };
     const outcome = this.#port.translate(pasid === undefined ? request : { ...request, pasid });
     const completion: TranslationCompletion = {
       status: outcome.answer === "ur" || outcome.answer === "ca" ? outcome.answer : "success",
@@ -148,7 +130,7 @@ export class VtdDevice implements Endpoint {
     if (!outcome.ok || completion.status !== "success") return completion;
     return {
       ...completion,
-      ...encodeRange(outcome.address, outcome.pageSize),
+      ...completionRange(outcome.address, outcome.pageSize),
       read: outcome.permissions.read,
       write: outcome.permissions.write,
       untranslatedOnly: this.#port.untranslatedOnly(),
@@ -188,12 +170,4 @@ export class VtdDevice implements Endpoint {
     }
     return undefined;
   }
-}
-
-/** § 3.11: a range above 4 KiB is told by S and the lowest zero bit from bit 12 up. */
-function encodeRange(address: bigint, size: bigint): { address: bigint; sized: boolean; size: bigint } {
-  const page = BigInt(PAGE);
-  if (size <= page) return { address: address - (address % page), sized: false, size: page };
-  const start = address - (address % size);
-  return { address: start + size / 2n - page, sized: true, size };
 }

@@ -13,37 +13,8 @@ import {
   PFSID_LOW_BITS,
   TYPE,
 } from "../../assembly/layout/vtd-descriptors.ts";
+import type { DeviceInvalidation, Endpoint, PageGroupResponse } from "../endpoint.ts";
 import { getField, getInPlace } from "../structure.ts";
-
-/** An invalidation request to a device's TLB. */
-export interface DeviceInvalidation {
-  /** Absent: translations of requests without PASID. */
-  pasid?: number;
-  /** First address of the range, a multiple of `size`. */
-  address: bigint;
-  /** Bytes, a power of two of at least 4096; 2^64 for everything. */
-  size: bigint;
-  /** Whatever the PASID is. */
-  global: boolean;
-  /** With ECAP.DIT: physical function that throttles, and how many invalidations it may have pending. */
-  pfsid?: number;
-  maxPending?: number;
-}
-
-/** The answer to a group of page requests. */
-export interface PageGroupResponse {
-  pasid?: number;
-  group: number;
-  /** RESPONSE: 0 success, 1 invalid request, 15 failure. */
-  code: number;
-}
-
-/** What a device does with what the unit sends it. */
-export interface Endpoint {
-  /** False: the device never answers, and the invalidation times out. */
-  invalidate(invalidation: DeviceInvalidation): boolean;
-  respond(response: PageGroupResponse): void;
-}
 
 const MIP_ALL = 32;
 

@@ -7,16 +7,13 @@ export {
   type DmaOptions,
   type DmaRead,
   type DmaWrite,
-  type TranslationCompletion,
-  type TranslationOptions,
   VtdDevice,
 } from "./device.ts";
-export type { DeviceInvalidation, PageGroupResponse } from "./endpoints.ts";
 export type { FaultRecord, FaultType } from "./faults.ts";
 export type { VtdFeature, VtdFeatures } from "./features.ts";
 export type { BlockedInterrupt, DeliveredInterrupt, InterruptOutcome } from "./interrupts.ts";
 export { checkName, type FaultReason, faultReason, fieldMeaning, structureName } from "./names.ts";
-export type { PageRequest, PageRequestOutcome } from "./page-requests.ts";
+export type { PageRequestOutcome } from "./page-requests.ts";
 export type { QueueStep } from "./queue.ts";
 export { type Fields, type Locate, VtdPageTable, VtdTables } from "./tables.ts";
 export { type VtdMmio, VtdUnit, type VtdUnitOptions } from "./unit.ts";

@@ -14,27 +14,11 @@ import {
   RESPONSE,
 } from "../../assembly/layout/vtd-descriptors.ts";
 import { GRANULARITY, PQ_POINTER, PQA, PRS } from "../../assembly/layout/vtd-registers.ts";
+import type { PageRequest } from "../endpoint.ts";
 import { build, getInPlace } from "../structure.ts";
 import type { DeviceMessages } from "./endpoints.ts";
 import type { EventInterrupt } from "./events.ts";
 import type { UnitParts } from "./parts.ts";
-
-/** A page request message of a device (PCIe PRI). */
-export interface PageRequest {
-  sid: number;
-  /** Absent: without PASID. */
-  pasid?: number;
-  /** Any address in the page. */
-  address: bigint;
-  read?: boolean;
-  write?: boolean;
-  execute?: boolean;
-  privileged?: boolean;
-  /** Last request of its group: it gets the response. */
-  last?: boolean;
-  /** Page request group index, 9 bits. */
-  group?: number;
-}
 
 /** What became of a page request. */
 export type PageRequestOutcome =

@@ -5,11 +5,12 @@
  */
 import { REQUEST_FLAG, RESULT_FLAG } from "../../assembly/layout/core.ts";
 import { VTD_TAGS } from "../../assembly/layout/vtd-unit.ts";
+import type { PageRequest } from "../endpoint.ts";
 import type { Request } from "../iommu.ts";
 import { getBits } from "../structure.ts";
 import type { FaultRecord, FaultType } from "./faults.ts";
 import type { VtdHardware } from "./hardware.ts";
-import type { PageRequest, PageRequestOutcome } from "./page-requests.ts";
+import type { PageRequestOutcome } from "./page-requests.ts";
 import type { VtdWalker } from "./walker.ts";
 
 /** FRCD.AT */
