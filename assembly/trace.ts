@@ -36,11 +36,11 @@ export function check<T>(unit: usize, id: i32, failed: bool): bool {
   return failed;
 }
 
-/** Notes that the entry read last was replaced in memory by `value`. */
+/** Notes that the entry at `address`, read earlier on this walk, was replaced in memory by `value`. */
 // @ts-ignore: decorator
 @inline
-export function update<T>(unit: usize, value: u64): void {
-  if (isFloat<T>()) noteUpdate(unit, value);
+export function updateAt<T>(unit: usize, address: u64, value: u64): void {
+  if (isFloat<T>()) noteUpdateAt(unit, address, value);
 }
 
 function noteStep(unit: usize, structure: i32, stage: i32, level: i32, gpa: u64, index: u64, ptr: usize, words: i32): void {
@@ -81,9 +81,14 @@ function noteCheck(unit: usize, id: i32, failed: bool): void {
   if (failed) store<u8>(at, <u8>(n + 1), STEP.FAILED);
 }
 
-function noteUpdate(unit: usize, value: u64): void {
-  const at = last(unit);
-  if (!at) return;
-  store<u64>(at, value, STEP.UPDATE);
-  store<u8>(at, 1, STEP.UPDATED);
+/** An entry that several steps of a walk read is marked on the last of them. */
+function noteUpdateAt(unit: usize, address: u64, value: u64): void {
+  const trace = load<u32>(unit, UNIT.TRACE);
+  for (let i = load<i32>(trace, TRACE.COUNT) - 1; i >= 0; i--) {
+    const at = trace + TRACE.STEPS + i * STEP_BYTES;
+    if (load<u64>(at, STEP.ADDRESS) != address) continue;
+    store<u64>(at, value, STEP.UPDATE);
+    store<u8>(at, 1, STEP.UPDATED);
+    return;
+  }
 }

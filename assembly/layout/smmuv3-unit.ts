@@ -55,6 +55,9 @@ export enum SMMU {
   STAGE2_SHIFT = 768,
   STAGE2_PERMISSIONS = 772,
   STAGE2_FLAGS = 776,
+  /** u32 each, of the walk under way: RESULT_FLAG.UPDATED or 0; how often it may start over. */
+  UPDATED = 792,
+  RETRIES = 796,
   /** u32 x 256 GEOMETRY by CD_TG0_T0SZ, by CD_TG1_T1SZ, u32 x 1024 by STE.S2TG, S2SL0, S2T0SZ. */
   GEOMETRY0 = 832,
   GEOMETRY1 = 1856,
@@ -149,6 +152,11 @@ export enum ATTRIBUTE {
   PRIVILEGED = (10 << 16) | 10,
   INSTRUCTION = (11 << 16) | 11,
 }
+
+/** Said instead of an event number: the walk is to be made again, by `Exact`. */
+export const START_OVER = -1;
+/** How often the exact walk starts over because somebody changed an entry under its hands. */
+export const MAX_RETRIES = 64;
 
 /** UNIT slots for copies of host-backed structures. */
 export enum SLOT {

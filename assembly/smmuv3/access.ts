@@ -2,12 +2,12 @@
  * What a transaction wants and what a leaf grants. Arm ARM DDI 0487 D8.4 "Memory access control",
  * IHI 0070 5.4 (PAN, WXN), 5.2 (PRIVCFG, INSTCFG).
  */
-import { get, has, word } from "../bits";
-import { PERMISSION, REQUEST_FLAG } from "../layout/core";
+import { get, has } from "../bits";
+import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { CD, INSTCFG, PRIVCFG, PTE, PTE1, PTE2, STE, XN } from "../layout/smmuv3";
 import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
-import { compareExchange } from "../memory";
-import { update } from "../trace";
+import { BUS_ERROR, CHANGED_MEANWHILE, compareExchange, EXCHANGED } from "../memory";
+import { updateAt } from "../modes";
 
 /** The request's flags with PRIVCFG and INSTCFG applied. */
 // @ts-ignore: decorator
@@ -110,18 +110,27 @@ export function isClean2(entry: u64, ste2: u64): bool {
   return has(entry, PTE.DBM) && !has(entry, PTE2.S2AP1) && has(ste2, STE.S2HD) && has(ste2, STE.S2HA);
 }
 
-/** § 3.8 H2: replaces a descriptor if it is still what was read; returns what `compareExchange` does. */
+/**
+ * § 3.8 H2: replaces a descriptor if it is still what was read. Returns EXCHANGED, CHANGED_MEANWHILE
+ * (the walk starts over) or BUS_ERROR (also when it has started over too often).
+ */
 export function replace<T>(unit: usize, gpa: u64, was: u64, now: u64, isSwapped: bool): i32 {
   const stored = isSwapped ? bswap<u64>(now) : now;
   const answer = compareExchange(gpa, isSwapped ? bswap<u64>(was) : was, stored);
-  if (answer > 0) update<T>(unit, stored);
+  if (answer == EXCHANGED) {
+    updateAt<T>(unit, gpa, stored);
+    store<u32>(unit, RESULT_FLAG.UPDATED, SMMU.UPDATED);
+  } else if (answer == CHANGED_MEANWHILE) {
+    const left = load<u32>(unit, SMMU.RETRIES);
+    if (!left) return BUS_ERROR;
+    store<u32>(unit, left - 1, SMMU.RETRIES);
+  }
   return answer;
 }
 
-/** The request's flags as the STE has them. */
+/** The request's flags as word 1 of the STE has them. */
 // @ts-ignore: decorator
 @inline
-export function overridden(unit: usize, ste: usize, flags: u32): u32 {
-  const word1 = word(ste, STE.PRIVCFG);
+export function overridden(unit: usize, word1: u64, flags: u32): u32 {
   return effectiveFlags(unit, flags, get(word1, STE.PRIVCFG), get(word1, STE.INSTCFG));
 }

@@ -4,7 +4,7 @@ import { PERMISSION, REQUEST_FLAG, RESULT } from "../layout/core";
 import { CONFIG_BIT, EATS, INSTCFG, STE } from "../layout/smmuv3";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
-import { check } from "../trace";
+import { check } from "../modes";
 import { fail } from "./fault";
 
 /** The STE's EATS as it counts. */
@@ -24,10 +24,10 @@ export function isAtsForbidden<T>(unit: usize, ste: usize, flags: u32, result: u
   const forbidden = effectiveEats(unit, ste) == EATS.NONE;
   if (flags & REQUEST_FLAG.TRANSLATION) {
     if (check<T>(unit, CHECK.ATS_REQUEST, forbidden)) {
-      fail(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, word(ste, STE.EATS));
+      fail<T>(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, word(ste, STE.EATS));
     }
   } else if (check<T>(unit, CHECK.ATS_FORBIDDEN, forbidden)) {
-    fail(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, word(ste, STE.EATS));
+    fail<T>(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, word(ste, STE.EATS));
   }
   return forbidden;
 }

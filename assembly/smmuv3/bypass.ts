@@ -6,7 +6,7 @@ import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { GBPA } from "../layout/smmuv3-registers";
 import { ATTRIBUTE, CHECK, EXTRA, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { finish } from "../result";
-import { check } from "../trace";
+import { check } from "../modes";
 import { effectiveFlags } from "./access";
 import { attributes, incomingByGbpa, incomingBySte } from "./attributes";
 import { conclude, fail, failStage } from "./fault";
@@ -21,8 +21,8 @@ export function bypassByGbpa<T>(unit: usize, pasid: u32, address: u64, flags: u3
   const id = has(gbpa, GBPA.ABORT) ? CHECK.GBPA_ABORT : CHECK.GBPA_SIZE;
   // § 3.2 steps 1 and 1b
   if (check<T>(unit, id, has(gbpa, GBPA.ABORT) || address > below(load<u32>(unit, SMMU.OAS)))) {
-    fail(result, 0, id, 0, 0);
-    return conclude(unit, 0, 0, pasid, flags, result);
+    fail<T>(result, 0, id, 0, 0);
+    return conclude<T>(unit, 0, 0, pasid, flags, result);
   }
   const seen = effectiveFlags(unit, flags, get(gbpa, GBPA.PRIVCFG), get(gbpa, GBPA.INSTCFG));
   return pass(address, incomingByGbpa(unit), pasid, seen, result);
@@ -41,8 +41,8 @@ export function bypassBySte<T>(
   const limit = load<u32>(unit + (isWhole ? SMMU.OAS : SMMU.IAS));
   const id = isWhole ? CHECK.BYPASS_SIZE : CHECK.IAS_SIZE;
   if (check<T>(unit, id, address > below(limit))) {
-    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, id, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
-    return conclude(unit, ste, 0, pasid, flags, result);
+    failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, id, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude<T>(unit, ste, 0, pasid, flags, result);
   }
   return pass(address, incomingBySte(unit, ste), pasid, flags, result);
 }
@@ -51,8 +51,8 @@ export function bypassBySte<T>(
 export function passTranslated<T>(unit: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   // § 3.13 AT9
   if (check<T>(unit, CHECK.ATS_SIZE, address > below(load<u32>(unit, SMMU.OAS)))) {
-    fail(result, 0, CHECK.ATS_SIZE, 0, 0);
-    return conclude(unit, 0, 0, pasid, flags, result);
+    fail<T>(result, 0, CHECK.ATS_SIZE, 0, 0);
+    return conclude<T>(unit, 0, 0, pasid, flags, result);
   }
   const plain = attributes(MEMORY_TYPE.WRITE_BACK, SHAREABILITY.NON_SHAREABLE, flags);
   return pass(address, plain, pasid, flags, result);

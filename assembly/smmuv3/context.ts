@@ -1,25 +1,32 @@
 /** From the STE to the context descriptor. IHI 0070 3.3.2, 5.3 "Level 1 Context Descriptor". */
-import { below, has, mask, read, readInPlace } from "../bits";
+import { below, get, has, mask } from "../bits";
 import { PERMISSION } from "../layout/core";
 import { CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CD_SIZE, L1CD, L1CD_SIZE, S1FMT, STE } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { fetch } from "../memory";
-import { check, step } from "../trace";
+import { check, fetch, isMissing, marks, step } from "../modes";
 import { fail } from "./fault";
 import { walkStage2 } from "./stage2";
-import { log2Cds } from "./substream";
 
 const CD_WORDS: i32 = CD_SIZE / 8;
 const CD_SIZE_LOG2: i32 = 6;
 
-/** Pointer to context descriptor `index` of the stream, or 0 with the fault noted. */
+/** Pointer to context descriptor `index` of the stream, by word 0 of its STE, or 0 with the fault noted. */
 // @ts-ignore: decorator
 @inline
-export function findCd<T>(unit: usize, ste: usize, index: u32, nested: bool, flags: u32, result: usize): usize {
-  let table = readInPlace(ste, STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS);
-  let log2 = <i32>log2Cds(unit, ste);
-  const format = read(ste, STE.S1Fmt);
+export function findCd<T>(
+  unit: usize,
+  ste: usize,
+  word0: u64,
+  log2Cds: u32,
+  index: u32,
+  nested: bool,
+  flags: u32,
+  result: usize,
+): usize {
+  let table = word0 & mask(STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS);
+  let log2 = <i32>log2Cds;
+  const format = get(word0, STE.S1Fmt);
   const twoLevel = log2 && (format == S1FMT.TWO_LEVEL_4K || format == S1FMT.TWO_LEVEL_64K);
   if (twoLevel) {
     const leaf = format == S1FMT.TWO_LEVEL_4K ? CDS_PER_4K_LEAF_LOG2 : CDS_PER_64K_LEAF_LOG2;
@@ -37,10 +44,11 @@ export function findCd<T>(unit: usize, ste: usize, index: u32, nested: bool, fla
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
   }
-  const ptr = fetch(unit, at, CD_SIZE, SLOT.CD);
+  const ptr = fetch<T>(unit, at, CD_SIZE, SLOT.CD);
+  if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.CD, 0, twoLevel ? 1 : 0, at, index, ptr, CD_WORDS);
   // § 3.2 step 13
-  if (check<T>(unit, CHECK.CD_FETCH, !ptr)) fail(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
+  if (check<T>(unit, CHECK.CD_FETCH, !ptr)) fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
   return ptr;
 }
 
@@ -62,24 +70,24 @@ function findL1Cd<T>(
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
   }
-  const ptr = fetch(unit, at, L1CD_SIZE, SLOT.L1CD);
+  const ptr = fetch<T>(unit, at, L1CD_SIZE, SLOT.L1CD);
   step<T>(unit, STRUCTURE.L1CD, 0, 0, at, index, ptr, 1);
   // § 3.2 step 13
-  if (check<T>(unit, CHECK.L1CD_FETCH, !ptr)) {
-    fail(result, EVENT_NUMBER.F_CD_FETCH, CHECK.L1CD_FETCH, at, 0);
+  if (check<T>(unit, CHECK.L1CD_FETCH, isMissing<T>(ptr))) {
+    fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.L1CD_FETCH, at, 0);
     return 0;
   }
   const entry = load<u64>(ptr);
   // § 3.2 step 14
   if (check<T>(unit, CHECK.L1CD_V, !has(entry, L1CD.V))) {
-    fail(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_V, at, entry);
+    fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_V, at, entry);
     return 0;
   }
   const limit = <u64>load<u32>(unit + (nested ? SMMU.IAS : SMMU.OAS));
   // § 3.3 L1CD.L2Ptr beyond OAS, or beyond IAS when nested
   const outside = (entry & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS)) >> limit != 0;
   if (check<T>(unit, CHECK.L1CD_L2PTR, outside)) {
-    fail(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_L2PTR, at, entry);
+    fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_L2PTR, at, entry);
     return 0;
   }
   return ptr;

@@ -1,22 +1,22 @@
 /** What the TypeScript side calls: single, traced and batched walks. */
 import { REQUEST, REQUEST_BYTES, RESULT_BYTES } from "../layout/core";
-import { Fast, Traced } from "../trace";
-import { walk } from "./walk";
+import { Traced } from "../modes";
+import { walkExactly, walkFast } from "./walk";
 
 /** Walks one request. Returns the event number, 0 = none; the rest is in `result`. */
 export function smmuWalk(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): i32 {
-  return walk<Fast>(unit, sid, pasid, (<u64>high << 32) | low, flags, result);
+  return walkFast(unit, sid, pasid, (<u64>high << 32) | low, flags, result);
 }
 
 /** The same, and leaves a trace in the unit's trace buffer. */
 export function smmuWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): i32 {
-  return walk<Traced>(unit, sid, pasid, (<u64>high << 32) | low, flags, result);
+  return walkExactly<Traced>(unit, sid, pasid, (<u64>high << 32) | low, flags, result);
 }
 
 /** Walks `count` REQUEST records into as many RESULT records. */
 export function smmuWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
   for (let i: u32 = 0; i < count; i++) {
-    walk<Fast>(
+    walkFast(
       unit,
       load<u32>(requests, REQUEST.SID),
       load<u32>(requests, REQUEST.PASID),

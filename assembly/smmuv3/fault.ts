@@ -8,17 +8,43 @@ import { has, put, read } from "../bits";
 import { ANSWER, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { CD, STE } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
-import { CHECK, EXTRA, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { CHECK, EXTRA, FEATURE, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
+import { marks } from "../modes";
 import { finish } from "../result";
 import { smallestGranule } from "./geometry";
 
-/** Notes a fault that concerns no stage of translation. Returns its event number. */
-export function fail(result: usize, event: u32, check: u32, gpa: u64, entry: u64): i32 {
-  return failStage(result, event, check, 0, EVENT_CLASS.CD, 0, gpa, 0, entry);
+/** Notes a fault that concerns no stage of translation. Returns its event number, or START_OVER. */
+// @ts-ignore: decorator
+@inline
+export function fail<T>(result: usize, event: u32, check: u32, gpa: u64, entry: u64): i32 {
+  return failStage<T>(result, event, check, 0, EVENT_CLASS.CD, 0, gpa, 0, entry);
 }
 
-/** Notes a fault of a stage of translation. Returns its event number. */
-export function failStage(
+/** Notes a fault of a stage of translation. Returns its event number, or START_OVER. */
+// @ts-ignore: decorator
+@inline
+export function failStage<T>(
+  result: usize,
+  event: u32,
+  check: u32,
+  stage: u32,
+  kind: u32,
+  level: u32,
+  gpa: u64,
+  ipa: u64,
+  entry: u64,
+): i32 {
+  if (!marks<T>()) return START_OVER;
+  return note(result, event, check, stage, kind, level, gpa, ipa, entry);
+}
+
+/** § 3.8 H2: notes that the walk is to be made again. */
+export function startOver(result: usize): i32 {
+  store<i32>(result, START_OVER, RESULT.CODE);
+  return START_OVER;
+}
+
+function note(
   result: usize,
   event: u32,
   check: u32,
@@ -45,10 +71,17 @@ export function failStage(
  * Turns the fault noted in `result` into the answer and the record it calls for.
  * @param ste pointer to the STE, 0 if none was read
  * @param cd pointer to the CD, 0 if none was read
- * @returns the event number; 0 where the architecture has no event
+ * @returns the event number, 0 where the architecture has no event, or START_OVER
  */
-export function conclude(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
-  let event = load<u32>(result, RESULT.CODE);
+// @ts-ignore: decorator
+@inline
+export function conclude<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
+  return marks<T>() ? settle(unit, ste, cd, pasid, flags, result) : START_OVER;
+}
+
+function settle(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
+  let event = load<i32>(result, RESULT.CODE);
+  if (event == START_OVER) return START_OVER;
   let outcome: u32;
   if (flags & REQUEST_FLAG.TRANSLATION) {
     outcome = answerTranslationRequest(unit, result);

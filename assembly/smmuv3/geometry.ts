@@ -128,8 +128,20 @@ function isFirstVersion(unit: usize): bool {
 // @ts-ignore: decorator
 @inline
 export function addressOf(entry: u64, shift: u64, isLong: bool): u64 {
+  return isLong ? longAddressOf(entry, shift) : entry & mask(PTE.ADDRESS) & ~((<u64>1 << shift) - 1);
+}
+
+/** The same with bits 51:48 at 15:12. */
+export function longAddressOf(entry: u64, shift: u64): u64 {
   const low = entry & mask(PTE.ADDRESS) & ~((<u64>1 << shift) - 1);
-  return isLong ? low | (get(entry, PTE.ADDRESS_51_48) << (<u64>ADDRESS.BITS_51_48 & 63)) : low;
+  return put(low, ADDRESS.BITS_51_48, get(entry, PTE.ADDRESS_51_48));
+}
+
+/** § 3.6: a block at a level that has none, or type 0 at level 3; for a valid entry that is no table. */
+// @ts-ignore: decorator
+@inline
+export function isMisplaced(entry: u64, shape: u64, level: u32, isLast: bool): bool {
+  return isLast ? !has(entry, PTE.TYPE) : !((get(shape, GEOMETRY.LEAF_LEVELS) >> level) & 1);
 }
 
 /**

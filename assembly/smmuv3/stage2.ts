@@ -6,24 +6,21 @@ import { get, has, mask, readInPlace, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { PTE, PTE2, PTE_SIZE, STE, TG0 } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
-import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { fetch } from "../memory";
-import { check, step } from "../trace";
+import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
+import { BUS_ERROR, EXCHANGED } from "../memory";
+import { check, fetch, isMissing, marks, step } from "../modes";
 import { isClean2, makesDirty, replace, stage2Rights } from "./access";
 import { completionRights } from "./ats";
 import { isDevice2 } from "./attributes";
-import { failStage } from "./fault";
-import { addressOf, outputBits, stage2Index, startTable } from "./geometry";
-
-/** Walks again after a descriptor changed under an update, at most so often: work stays bounded. */
-export const MAX_WALKS: u32 = 64;
+import { failStage, startOver } from "./fault";
+import { addressOf, isMisplaced, longAddressOf, outputBits, stage2Index, startTable } from "./geometry";
 
 /**
  * Translates `ipa` by the STE's tables; what it finds is in SMMU.STAGE2_*.
  * @param access PERMISSION bits needed; of a translation request, those that stage 1 grants
  * @param flags the request's, overridden
  * @param kind EVENT_CLASS: what the address is of
- * @returns event number with the fault noted, 0 = none
+ * @returns event number with the fault noted, 0 = none, or START_OVER
  */
 export function walkStage2<T>(
   unit: usize,
@@ -39,40 +36,38 @@ export function walkStage2<T>(
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
   // § 3.2 step 20
   if (check<T>(unit, CHECK.INPUT_RANGE, ipa >> inputBits != 0)) {
-    return failStage(result, EVENT_NUMBER.F_TRANSLATION, CHECK.INPUT_RANGE, 2, kind, 0, 0, ipa, 0);
+    return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.INPUT_RANGE, 2, kind, 0, 0, ipa, 0);
   }
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   const isLong = has(shape, GEOMETRY.LONG);
   const limit = outputBits(unit, get(word2, STE.S2PS), get(word2, STE.S2TG) == TG0.GRANULE_64K);
   const isSwapped = has(word2, STE.S2ENDI);
-  const base = startTable(readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS), inputBits - startShift, limit);
-
-  let table = base;
+  const tableMask = mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
+  let table = startTable(readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS), inputBits - startShift, limit);
   let shift = startShift;
   let level = <u32>get(shape, GEOMETRY.START_LEVEL);
-  let indexMask = ((<u64>1 << (inputBits - startShift)) - 1);
-  let walks: u32 = 1;
+  let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
   while (true) {
     const index = (ipa >> shift) & indexMask;
     const at = table + index * PTE_SIZE;
-    const ptr = fetch(unit, at, PTE_SIZE, SLOT.STAGE2);
+    const ptr = fetch<T>(unit, at, PTE_SIZE, SLOT.STAGE2);
     step<T>(unit, STRUCTURE.DESCRIPTOR, 2, level, at, index, ptr, 1);
     // § 3.4 2a
-    if (check<T>(unit, CHECK.PTE_FETCH, !ptr)) {
-      return failStage(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 2, kind, level, at, ipa, 0);
+    if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
+      return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 2, kind, level, at, ipa, 0);
     }
     const stored = load<u64>(ptr);
     const entry = isSwapped ? bswap<u64>(stored) : stored;
     // § 3.4 2b
     if (check<T>(unit, CHECK.PTE_VALID, !has(entry, PTE.VALID))) {
-      return failStage(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_VALID, 2, kind, level, at, ipa, entry);
+      return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_VALID, 2, kind, level, at, ipa, entry);
     }
     if (has(entry, PTE.TYPE) && shift != pageShift) {
-      table = addressOf(entry, pageShift, isLong);
+      table = isLong ? longAddressOf(entry, pageShift) : entry & tableMask;
       // § 3.4 2c
       if (check<T>(unit, CHECK.PTE_ADDRESS, table >> limit != 0)) {
-        return failStage(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
+        return failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
       }
       const levelBits = pageShift - 3;
       indexMask = (<u64>1 << levelBits) - 1;
@@ -80,42 +75,54 @@ export function walkStage2<T>(
       level++;
       continue;
     }
-    const isMisplaced = shift == pageShift ? !has(entry, PTE.TYPE) : !((get(shape, GEOMETRY.LEAF_LEVELS) >> level) & 1);
     // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
-    if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced)) {
-      return failStage(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, 2, kind, level, at, ipa, entry);
+    if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, level, shift == pageShift))) {
+      return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, 2, kind, level, at, ipa, entry);
     }
     const output = addressOf(entry, shift, isLong);
     // § 3.4 2c
     if (check<T>(unit, CHECK.PTE_ADDRESS, output >> limit != 0)) {
-      return failStage(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
+      return failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
     }
     const event = checkLeaf<T>(unit, ste, entry, at, level, ipa, access, flags, kind, result);
     if (event) return event;
     store<u64>(unit, output | (ipa & ((<u64>1 << shift) - 1)), SMMU.STAGE2_ADDRESS);
     store<u32>(unit, <u32>shift, SMMU.STAGE2_SHIFT);
-
-    const now = withUpdates(unit, ste, entry, access, flags, kind);
-    if (now == entry || flags & REQUEST_FLAG.PROBE) {
-      leave(unit, entry, word2, 0);
-      return 0;
-    }
-    const answer = replace<T>(unit, at, entry, now, isSwapped);
-    // § 3.8 H2
-    if (check<T>(unit, CHECK.PTE_UPDATE, answer < 0 || walks == MAX_WALKS)) {
-      return failStage(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_UPDATE, 2, kind, level, at, ipa, entry);
-    }
-    if (answer) {
-      leave(unit, now, word2, RESULT_FLAG.UPDATED);
-      return 0;
-    }
-    // § 3.8 H2: it changed meanwhile, so the walk starts over
-    walks++;
-    table = base;
-    shift = startShift;
-    level = <u32>get(shape, GEOMETRY.START_LEVEL);
-    indexMask = (<u64>1 << (inputBits - startShift)) - 1;
+    return updateLeaf<T>(unit, ste, entry, at, level, ipa, access, flags, kind, result);
   }
+}
+
+/** Sets access flag and dirty state where this access calls for it, and notes the leaf. Returns the event. */
+// @ts-ignore: decorator
+@inline
+function updateLeaf<T>(
+  unit: usize,
+  ste: usize,
+  entry: u64,
+  at: u64,
+  level: u32,
+  ipa: u64,
+  access: u32,
+  flags: u32,
+  kind: u32,
+  result: usize,
+): i32 {
+  const word2 = word(ste, STE.S2TG);
+  const now = withUpdates(unit, ste, entry, access, flags, kind);
+  store<u64>(unit, entry, SMMU.STAGE2_ENTRY);
+  store<u32>(unit, isClean2(now, word2) ? 0 : RESULT_FLAG.DIRTY, SMMU.STAGE2_FLAGS);
+  if (now == entry) return 0;
+  if (!marks<T>()) return START_OVER;
+  if (flags & REQUEST_FLAG.PROBE) {
+    store<u32>(unit, isClean2(entry, word2) ? 0 : RESULT_FLAG.DIRTY, SMMU.STAGE2_FLAGS);
+    return 0;
+  }
+  const answer = replace<T>(unit, at, entry, now, has(word2, STE.S2ENDI));
+  // § 3.8 H2
+  if (check<T>(unit, CHECK.PTE_UPDATE, answer == BUS_ERROR)) {
+    return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_UPDATE, 2, kind, level, at, ipa, entry);
+  }
+  return answer == EXCHANGED ? 0 : startOver(result);
 }
 
 /** Whether the STE's stage 2 forces memory types. */
@@ -144,24 +151,24 @@ function checkLeaf<T>(
   // § 3.8 H1
   const isOld = !has(entry, PTE.AF) && !has(word2, STE.S2HA) && !has(word2, STE.S2AFFD);
   if (check<T>(unit, CHECK.PTE_AF, isOld)) {
-    return failStage(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, 2, kind, level, at, ipa, entry);
+    return failStage<T>(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, 2, kind, level, at, ipa, entry);
   }
   // § 3.10 N4
   const isWalkOnDevice =
     kind != EVENT_CLASS.IN && has(word2, STE.S2PTW) && isDevice2(entry, forcesTypes(unit, ste));
   if (check<T>(unit, CHECK.PTE_S2PTW, isWalkOnDevice)) {
-    return failPermission(result, CHECK.PTE_S2PTW, access, kind, level, at, ipa, entry);
+    return failPermission<T>(result, CHECK.PTE_S2PTW, access, kind, level, at, ipa, entry);
   }
   const rights = stage2Rights(unit, entry, isClean2(entry, word2), flags);
   // § 3.10 N1 to N3; § 3.13 AT1: a translation request is told what there is
   if (check<T>(unit, CHECK.PTE_PERMISSION, !isQuestion(flags, kind) && (access & ~rights) != 0)) {
-    return failPermission(result, CHECK.PTE_PERMISSION, access, kind, level, at, ipa, entry);
+    return failPermission<T>(result, CHECK.PTE_PERMISSION, access, kind, level, at, ipa, entry);
   }
   store<u32>(unit, rights, SMMU.STAGE2_PERMISSIONS);
   return 0;
 }
 
-function failPermission(
+function failPermission<T>(
   result: usize,
   id: u32,
   access: u32,
@@ -171,10 +178,11 @@ function failPermission(
   ipa: u64,
   entry: u64,
 ): i32 {
-  failStage(result, EVENT_NUMBER.F_PERMISSION, id, 2, kind, level, at, ipa, entry);
+  const event = failStage<T>(result, EVENT_NUMBER.F_PERMISSION, id, 2, kind, level, at, ipa, entry);
+  if (!marks<T>()) return event;
   // § 3.8 H6: TTRnW = 0 for the update of a stage 1 descriptor
   if (kind == EVENT_CLASS.TT && access & PERMISSION.WRITE) store<u32>(result, RESULT_FLAG.TABLE_WRITE, RESULT.FLAGS);
-  return EVENT_NUMBER.F_PERMISSION;
+  return event;
 }
 
 /** § 3.8 H1, H4, H8: the leaf with access flag and dirty state as this access leaves them. */
@@ -199,12 +207,4 @@ function withUpdates(unit: usize, ste: usize, entry: u64, access: u32, flags: u3
 @inline
 function isQuestion(flags: u32, kind: u32): bool {
   return kind == EVENT_CLASS.IN && (flags & REQUEST_FLAG.TRANSLATION) != 0;
-}
-
-// @ts-ignore: decorator
-@inline
-function leave(unit: usize, entry: u64, word2: u64, updated: u32): void {
-  const before = load<u32>(unit, SMMU.STAGE2_FLAGS) & RESULT_FLAG.UPDATED;
-  store<u64>(unit, entry, SMMU.STAGE2_ENTRY);
-  store<u32>(unit, before | updated | (isClean2(entry, word2) ? 0 : RESULT_FLAG.DIRTY), SMMU.STAGE2_FLAGS);
 }

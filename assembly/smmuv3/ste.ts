@@ -2,22 +2,20 @@
 import { get, has, read, readInPlace, word } from "../bits";
 import { CONFIG_BIT, EATS, S1FMT, STE, STE_PART, STRW, TG0 } from "../layout/smmuv3";
 import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
-import { check } from "../trace";
+import { check } from "../modes";
 import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
 
 /**
- * Whether an STE needs the full check. Most do not: V = 1, a Config with a stage that exists, and
- * nothing in the bits that `smmuConfigure` found worth a look.
+ * Whether an STE, by its words 0 to 2, needs the full check. Most do not: V = 1, a Config with a stage
+ * that exists, and nothing in the bits that `smmuConfigure` found worth a look.
  */
 // @ts-ignore: decorator
 @inline
-export function isOddSte(unit: usize, ste: usize): bool {
-  const word0 = word(ste, STE.V);
+export function isOddSte(unit: usize, ste: usize, word0: u64, word1: u64, word2: u64): bool {
   const config = get(word0, STE.Config);
   const features = load<u64>(unit, SMMU.FEATURES);
   if (!has(word0, STE.V) || config <= <u64>CONFIG_BIT.LIVE) return true;
-  if (word(ste, STE.EATS) & load<u64>(unit, SMMU.STE_ODD1)) return true;
-  const word2 = word(ste, STE.S2TG);
+  if (word1 & load<u64>(unit, SMMU.STE_ODD1)) return true;
   if (config & CONFIG_BIT.STAGE1) {
     if (!has(features, FEATURE.STAGE1) || word0 & load<u64>(unit, SMMU.STE_ODD0)) return true;
     if (get(word0, STE.S1CDMax) > <u64>load<u32>(unit, SMMU.SSID_BITS)) return true;

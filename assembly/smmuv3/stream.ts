@@ -3,8 +3,7 @@ import { below, get, mask } from "../bits";
 import { L1STD, L1STD_SIZE, STE_SIZE } from "../layout/smmuv3";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { fetch } from "../memory";
-import { check, step } from "../trace";
+import { check, fetch, isMissing, marks, step } from "../modes";
 import { fail } from "./fault";
 
 const STE_WORDS: i32 = STE_SIZE / 8;
@@ -18,24 +17,24 @@ export function findSte<T>(unit: usize, sid: u32, result: usize): usize {
   let index: u64 = sid;
   if (split) {
     const at = table + (index >> split) * L1STD_SIZE;
-    const ptr = fetch(unit, at, L1STD_SIZE, SLOT.L1STD);
+    const ptr = fetch<T>(unit, at, L1STD_SIZE, SLOT.L1STD);
     step<T>(unit, STRUCTURE.L1STD, 0, 0, at, index >> split, ptr, 1);
     // § 3.2 step 3
-    if (check<T>(unit, CHECK.L1STD_FETCH, !ptr)) {
-      fail(result, EVENT_NUMBER.F_STE_FETCH, CHECK.L1STD_FETCH, at, 0);
+    if (check<T>(unit, CHECK.L1STD_FETCH, isMissing<T>(ptr))) {
+      fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.L1STD_FETCH, at, 0);
       return 0;
     }
     const entry = load<u64>(ptr);
     const span = get(entry, L1STD.Span);
     // § 2.1 Span = 0 (wraps), reserved, or > SPLIT + 1
     if (check<T>(unit, CHECK.L1STD_SPAN, span - 1 > <u64>split)) {
-      fail(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_SPAN, at, entry);
+      fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_SPAN, at, entry);
       return 0;
     }
     index &= below(split);
     // § 2.1 the index must lie within the span
     if (check<T>(unit, CHECK.L1STD_INDEX, index >> (span - 1) != 0)) {
-      fail(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_INDEX, at, entry);
+      fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_INDEX, at, entry);
       return 0;
     }
     // § 2.1 bits below the table's size count as 0: 2^(Span - 1) STEs
@@ -43,9 +42,11 @@ export function findSte<T>(unit: usize, sid: u32, result: usize): usize {
   }
   const at = table + index * STE_SIZE;
   // § 3.3: beyond OAS there is nothing to fetch
-  const ptr: usize = at > below(load<u32>(unit, SMMU.OAS)) ? 0 : fetch(unit, at, STE_SIZE, SLOT.STE);
+  const isOutside = at > below(load<u32>(unit, SMMU.OAS));
+  const ptr: usize = isOutside ? 0 : fetch<T>(unit, at, STE_SIZE, SLOT.STE);
+  if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.STE, 0, split ? 1 : 0, at, index, ptr, STE_WORDS);
   // § 3.2 step 5
-  if (check<T>(unit, CHECK.STE_FETCH, !ptr)) fail(result, EVENT_NUMBER.F_STE_FETCH, CHECK.STE_FETCH, at, 0);
+  if (check<T>(unit, CHECK.STE_FETCH, !ptr)) fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.STE_FETCH, at, 0);
   return ptr;
 }

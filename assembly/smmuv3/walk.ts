@@ -1,15 +1,16 @@
 /**
  * One transaction, from StreamID to output address, in the order of IHI 0070 3.4 and 7.3.
  *
- * Every step returns a value or notes a fault; `conclude` turns a fault into answer and record.
+ * Every step returns a value or notes a fault; `conclude` turns a fault into answer and record. See
+ * `../modes` for the ways in which all of this is compiled.
  */
-import { below, has, put, read } from "../bits";
+import { below, get, has, put, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
-import { CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
+import { CD, CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
-import { CHECK, EXTRA, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { CHECK, EXTRA, FEATURE, MAX_RETRIES, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
+import { begin, check, Exact, Fast, marks } from "../modes";
 import { finish } from "../result";
-import { begin, check } from "../trace";
 import { overridden, wantedRights } from "./access";
 import { complete, completionRights, effectiveEats, isAtsForbidden, plainFlags } from "./ats";
 import { combine, incomingBySte } from "./attributes";
@@ -21,32 +22,55 @@ import { walkStage1 } from "./stage1";
 import { forcesTypes, walkStage2 } from "./stage2";
 import { checkSte, isOddSte } from "./ste";
 import { findSte } from "./stream";
-import { BYPASS_STAGE1, NO_CD, selectCd } from "./substream";
+import { BYPASS_STAGE1, log2Cds, NO_CD, selectCd } from "./substream";
 import { tags, worldOf } from "./tags";
 
-/** Said by `answerEarly` when the STE is to be looked at. */
-const GO_ON: i32 = -1;
 const ALL_RIGHTS: u32 = PERMISSION.READ | PERMISSION.WRITE | PERMISSION.EXECUTE;
 const ATS: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED;
+/** Said by `answerEarly` when the STE is to be looked at; no event number. */
+const GO_ON: i32 = -2;
 
 /** Walks one transaction; everything it finds is in `result`. Returns the event number, 0 = none. */
-export function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+// @ts-ignore: decorator
+@inline
+export function walkFast(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  const event = walk<Fast>(unit, sid, pasid, address, flags, result);
+  return event == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : event;
+}
+
+/** Walks with effects, again as long as somebody changes entries under the walker's hands. */
+export function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+  store<u32>(unit, MAX_RETRIES, SMMU.RETRIES);
+  store<u32>(unit, 0, SMMU.UPDATED);
+  while (true) {
+    const event = walk<T>(unit, sid, pasid, address, flags, result);
+    if (event != START_OVER) return event;
+  }
+}
+
+function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   begin<T>(unit);
-  if (<u64>sid >= load<u64>(unit, SMMU.STREAMS) || flags & REQUEST_FLAG.TRANSLATED) {
+  if (!marks<T>()) {
+    if (flags & ATS || <u64>sid >= load<u64>(unit, SMMU.STREAMS)) return START_OVER;
+  } else if (flags & REQUEST_FLAG.TRANSLATED || <u64>sid >= load<u64>(unit, SMMU.STREAMS)) {
     const event = answerEarly<T>(unit, sid, pasid, address, flags, result);
     if (event != GO_ON) return event;
   }
   const ste = findSte<T>(unit, sid, result);
-  if (!ste) return conclude(unit, 0, 0, pasid, flags, result);
-  if (isFloat<T>() || isOddSte(unit, ste)) {
+  if (!ste) return conclude<T>(unit, 0, 0, pasid, flags, result);
+  const word0 = word(ste, STE.V);
+  const word1 = word(ste, STE.EATS);
+  if (!marks<T>()) {
+    if (isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) return START_OVER;
+  } else {
     const id = checkSte<T>(unit, ste);
     if (id) {
       // § 3.2 steps 6 and 7
-      fail(result, id == CHECK.STE_CONFIG ? 0 : EVENT_NUMBER.C_BAD_STE, id, 0, load<u64>(ste));
-      return conclude(unit, ste, 0, pasid, flags, result);
+      fail<T>(result, id == CHECK.STE_CONFIG ? 0 : EVENT_NUMBER.C_BAD_STE, id, 0, word0);
+      return conclude<T>(unit, ste, 0, pasid, flags, result);
     }
   }
-  return translate<T>(unit, ste, pasid, address, flags, result);
+  return translate<T>(unit, ste, word0, word1, pasid, address, flags, result);
 }
 
 /** What needs no STE: SMMU disabled, unchecked translated transactions, no such stream. */
@@ -56,9 +80,9 @@ function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: 
     // § 3.2 step 1
     if (!(flags & ATS)) return bypassByGbpa<T>(unit, pasid, address, flags, result);
     // § 3.13 AT1, AT7
-    if (flags & REQUEST_FLAG.TRANSLATION) fail(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, 0);
-    else fail(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, 0);
-    return conclude(unit, 0, 0, pasid, flags, result);
+    if (flags & REQUEST_FLAG.TRANSLATION) fail<T>(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, 0);
+    else fail<T>(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, 0);
+    return conclude<T>(unit, 0, 0, pasid, flags, result);
   }
   // § 3.13 AT7: ATSCHK = 0
   if (flags & REQUEST_FLAG.TRANSLATED && !has(features, FEATURE.ATS_CHECK)) {
@@ -66,47 +90,64 @@ function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: 
   }
   // § 3.2 step 2
   if (<u64>sid < load<u64>(unit, SMMU.STREAMS)) return GO_ON;
-  fail(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.SID_RANGE, 0, 0);
-  return conclude(unit, 0, 0, pasid, flags, result);
+  fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.SID_RANGE, 0, 0);
+  return conclude<T>(unit, 0, 0, pasid, flags, result);
 }
 
 /** § 3.2 from step 9 on: by a valid STE that does not abort. */
-export function translate<T>(unit: usize, ste: usize, pasid: u32, address: u64, request: u32, result: usize): i32 {
-  const config = <u32>read(ste, STE.Config);
-  const flags = overridden(unit, ste, request & ATS ? plainFlags(request) : request);
-  if (flags & ATS) {
-    if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude(unit, ste, 0, pasid, flags, result);
+// @ts-ignore: decorator
+@inline
+function translate<T>(
+  unit: usize,
+  ste: usize,
+  word0: u64,
+  word1: u64,
+  pasid: u32,
+  address: u64,
+  request: u32,
+  result: usize,
+): i32 {
+  const config = <u32>get(word0, STE.Config);
+  const flags = overridden(unit, word1, marks<T>() && request & ATS ? plainFlags(request) : request);
+  if (marks<T>() && flags & ATS) {
+    if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude<T>(unit, ste, 0, pasid, flags, result);
     if (flags & REQUEST_FLAG.TRANSLATED) return translateTranslated<T>(unit, ste, pasid, address, flags, result);
   }
   if (!(config & CONFIG_BIT.STAGE1)) {
     // § 2.6 Config = 0b1x0 takes no SubstreamID
     if (check<T>(unit, CHECK.SUBSTREAM_UNEXPECTED, (flags & REQUEST_FLAG.PASID) != 0)) {
-      fail(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.SUBSTREAM_UNEXPECTED, 0, load<u64>(ste));
-      return conclude(unit, ste, 0, pasid, flags, result);
+      fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.SUBSTREAM_UNEXPECTED, 0, word0);
+      return conclude<T>(unit, ste, 0, pasid, flags, result);
     }
     return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
   }
-  const index = selectCd<T>(unit, ste, pasid, flags, result);
+  const log2 = log2Cds(unit, word0);
+  const index = selectCd<T>(unit, word0, word1, log2, pasid, flags, result);
   if (index == BYPASS_STAGE1) return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
-  if (index == NO_CD) return conclude(unit, ste, 0, pasid, flags, result);
+  if (index == NO_CD) return conclude<T>(unit, ste, 0, pasid, flags, result);
 
   const nested = (config & CONFIG_BIT.STAGE2) != 0;
-  if (nested) store<u32>(unit, 0, SMMU.STAGE2_FLAGS);
-  const cd = findCd<T>(unit, ste, <u32>index, nested, flags, result);
-  if (!cd) return conclude(unit, ste, 0, pasid, flags, result);
+  const cd = findCd<T>(unit, ste, word0, log2, <u32>index, nested, flags, result);
+  if (!cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const world = worldOf(unit, ste, config);
-  if (isFloat<T>() || isOddCd(unit, ste, cd, world)) {
+  const cd0 = word(cd, CD.V);
+  if (!marks<T>()) {
+    if (isOddCd(unit, word1, cd, cd0, world)) return START_OVER;
+  } else {
     const id = checkCd<T>(unit, ste, cd, world);
     if (id) {
       // § 3.2 step 15
-      fail(result, EVENT_NUMBER.C_BAD_CD, id, 0, load<u64>(cd));
-      return conclude(unit, ste, cd, pasid, flags, result);
+      fail<T>(result, EVENT_NUMBER.C_BAD_CD, id, 0, cd0);
+      return conclude<T>(unit, ste, cd, pasid, flags, result);
     }
   }
+  const counting = cd0 & load<u64>(unit, SMMU.CD_MASK0);
   // § 3.2 steps 16 to 18
-  const event = walkStage1<T>(unit, ste, cd, <u32>index, address, world, nested, flags, result);
-  if (event) return conclude(unit, ste, cd, pasid, flags, result);
-  if (flags & REQUEST_FLAG.TRANSLATION) return answerRequest<T>(unit, ste, cd, pasid, nested, flags, result);
+  const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, nested, flags, result);
+  if (event) return conclude<T>(unit, ste, cd, pasid, flags, result);
+  if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION) {
+    return answerRequest<T>(unit, ste, cd, pasid, nested, flags, result);
+  }
   return nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
 }
 
@@ -123,8 +164,8 @@ function answerRequest<T>(
   const ipa = load<u64>(result, RESULT.ADDRESS);
   // IHI 0070 3.9.1.2: without any right the walk ends here, stage 2 has no say
   if (!completionRights(unit, ste, load<u8>(result, RESULT.PERMISSIONS), flags)) {
-    failStage(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
-    return conclude(unit, ste, cd, pasid, flags, result);
+    failStage<T>(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, 1, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude<T>(unit, ste, cd, pasid, flags, result);
   }
   const event = nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
   if (event || !load<u8>(result, RESULT.PERMISSIONS)) return event;
@@ -136,9 +177,8 @@ function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32
   const ipa = load<u64>(result, RESULT.ADDRESS);
   const above = load<u8>(result, RESULT.PERMISSIONS);
   const access = flags & REQUEST_FLAG.TRANSLATION ? above : wantedRights(flags);
-  if (walkStage2<T>(unit, ste, ipa, access, flags, EVENT_CLASS.IN, result)) {
-    return conclude(unit, ste, cd, pasid, flags, result);
-  }
+  const event = walkStage2<T>(unit, ste, ipa, access, flags, EVENT_CLASS.IN, result);
+  if (event) return conclude<T>(unit, ste, cd, pasid, flags, result);
   const first = load<u32>(result, RESULT.FLAGS);
   const second = load<u32>(unit, SMMU.STAGE2_FLAGS);
   const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
@@ -150,7 +190,7 @@ function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32
   );
   finish(
     result,
-    ((first | second) & RESULT_FLAG.UPDATED) | (first & second & RESULT_FLAG.DIRTY),
+    (first & second & RESULT_FLAG.DIRTY) | (marks<T>() ? load<u32>(unit, SMMU.UPDATED) : 0),
     load<u64>(unit, SMMU.STAGE2_ADDRESS),
     min<u32>(load<u8>(result, RESULT.PAGE_SHIFT), shift),
     above & load<u32>(unit, SMMU.STAGE2_PERMISSIONS),
@@ -173,6 +213,7 @@ function skipStage1<T>(
   result: usize,
 ): i32 {
   if (!(config & CONFIG_BIT.STAGE2)) {
+    if (!marks<T>()) return START_OVER;
     const event = bypassBySte<T>(unit, ste, pasid, address, !(config & CONFIG_BIT.STAGE1), flags, result);
     if (event || !(flags & REQUEST_FLAG.TRANSLATION) || !load<u8>(result, RESULT.PERMISSIONS)) return event;
     return complete(unit, ste, address, flags, result);
@@ -190,18 +231,17 @@ function translateTranslated<T>(unit: usize, ste: usize, pasid: u32, address: u6
 function onlyStage2<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   // § 3.2 step 19
   if (check<T>(unit, CHECK.IAS_SIZE, address > below(load<u32>(unit, SMMU.IAS)))) {
-    failStage(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.IAS_SIZE, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
-    return conclude(unit, ste, 0, pasid, flags, result);
+    failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.IAS_SIZE, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
+    return conclude<T>(unit, ste, 0, pasid, flags, result);
   }
   const isRequest = (flags & REQUEST_FLAG.TRANSLATION) != 0;
-  store<u32>(unit, 0, SMMU.STAGE2_FLAGS);
-  if (walkStage2<T>(unit, ste, address, isRequest ? ALL_RIGHTS : wantedRights(flags), flags, EVENT_CLASS.IN, result)) {
-    return conclude(unit, ste, 0, pasid, flags, result);
-  }
+  const access = isRequest ? ALL_RIGHTS : wantedRights(flags);
+  const event = walkStage2<T>(unit, ste, address, access, flags, EVENT_CLASS.IN, result);
+  if (event) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
   finish(
     result,
-    load<u32>(unit, SMMU.STAGE2_FLAGS),
+    load<u32>(unit, SMMU.STAGE2_FLAGS) | (marks<T>() ? load<u32>(unit, SMMU.UPDATED) : 0),
     load<u64>(unit, SMMU.STAGE2_ADDRESS),
     shift,
     load<u32>(unit, SMMU.STAGE2_PERMISSIONS),
