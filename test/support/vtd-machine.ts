@@ -2,6 +2,7 @@
 import { GCMD, GSTS, REG } from "../../assembly/layout/vtd-registers.ts";
 import {
   GuestMemory,
+  type HostBacking,
   PageAllocator,
   VTD_PRESETS,
   VtdCapabilities,
@@ -21,8 +22,25 @@ export interface Message {
 
 const RAM_BYTES = 0x80_0000n;
 const TABLES = 0x40_0000n;
+/** Behind RAM; what comes after is nothing. */
+export const ROM = 0x100_0000n;
+/** An address where there is no memory. */
+export const NOWHERE = 0x200_0000n;
+
+function readOnly(bytes: Uint8Array): HostBacking {
+  return {
+    read(address, into) {
+      const at = Number(address - ROM);
+      into.set(bytes.subarray(at, at + into.length));
+      return true;
+    },
+    write: () => false,
+  };
+}
 
 export class VtdMachine {
+  /** Memory that the unit can read but not write, at ROM. */
+  readonly rom: Uint8Array = new Uint8Array(0x4000);
   readonly memory: GuestMemory;
   readonly pages: PageAllocator;
   readonly unit: VtdUnit;
@@ -33,7 +51,13 @@ export class VtdMachine {
   wide = false;
 
   constructor(options: VtdUnitOptions = {}) {
-    this.memory = new GuestMemory({ ram: [{ base: 0n, size: RAM_BYTES }], workspace: 1 << 20 });
+    this.memory = new GuestMemory({
+      ram: [
+        { base: 0n, size: RAM_BYTES },
+        { base: ROM, size: BigInt(this.rom.length), host: readOnly(this.rom) },
+      ],
+      workspace: 1 << 20,
+    });
     this.pages = new PageAllocator(this.memory, TABLES, RAM_BYTES - TABLES);
     this.unit = new VtdUnit(this.memory, {
       onInterrupt: (address, data) => void this.messages.push({ address, data }),
