@@ -167,3 +167,44 @@ export const STE_BYPASS = 0b1001n;
 export const STE_ABORT = 0b0001n;
 /** qw0 and qw1 of a stage 1 STE with one CD. */
 export const STE_STAGE1: readonly [bigint, bigint] = [0b1011n | CDS, 0n];
+
+/** Fields of CD word 0. */
+export const CD0 = {
+  T0SZ_39_BITS: 25n,
+  EPD1: 1n << 30n,
+  V: 1n << 31n,
+  IPS_48_BITS: 5n << 32n,
+  AA64: 1n << 41n,
+  HD: 1n << 42n,
+  HA: 1n << 43n,
+  S: 1n << 44n,
+  R: 1n << 45n,
+  A: 1n << 46n,
+} as const;
+/** A CD of one 39-bit address space that records and aborts; its tables are at TABLES. */
+export const CD_PLAIN: bigint = CD0.V | CD0.T0SZ_39_BITS | CD0.EPD1 | CD0.IPS_48_BITS | CD0.AA64 | CD0.R | CD0.A;
+export const TABLES = RAM + 0x6_0000n;
+/** A leaf that everybody may read and write: page, AP[1], inner shareable, AF. */
+export const LEAF = 0x743n;
+/** Stage 1 leaf, without its address: page and inner shareable, AF = 0. */
+export const LEAF_NO_AF = 0x343n;
+/** Read-only for everybody. */
+export const LEAF_READ_ONLY = 0x7c3n;
+
+/** Gives a stream stage 1 with CD_PLAIN (or another word 0), and maps the first 512 pages' table. */
+export function stage1(
+  bench: SmmuBench,
+  sid: number,
+  cd: bigint = CD_PLAIN,
+  ste: readonly [bigint, bigint] = STE_STAGE1,
+): void {
+  bench.store(CDS, cd, TABLES);
+  bench.store(TABLES, (TABLES + 0x1000n) | 3n);
+  bench.store(TABLES + 0x1000n, (TABLES + 0x2000n) | 3n);
+  bench.ste(sid, ...ste);
+}
+
+/** Stores the leaf of page `page` (of the first 512) of `stage1`'s address space. */
+export function leaf(bench: SmmuBench, page: number, descriptor: bigint): void {
+  bench.store(TABLES + 0x2000n + BigInt(8 * page), descriptor);
+}
