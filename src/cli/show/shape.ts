@@ -4,6 +4,7 @@
  * Positions come from the layout; a shape adds words to them, never bit numbers.
  */
 import { hex } from "../../check.ts";
+import type { TraceCheck } from "../../iommu.ts";
 import { type FieldInfo, fieldsOf, getField, getInPlace, type Layout } from "../../structure.ts";
 import { type Paint, wrap } from "../paint.ts";
 
@@ -88,11 +89,13 @@ export function fieldLines(
   return { text, zero };
 }
 
-/** Fields that the words of a failed rule name. */
-export function blamedFields({ layout }: Shape, rule: string | undefined): FieldInfo[] {
-  const words = rule?.split(/[^A-Za-z0-9_/]+/) ?? [];
+/** Fields that a failed check names, in its id or its rule, by name or as "bit 0". */
+export function blamedFields({ layout }: Shape, failed: TraceCheck | undefined): FieldInfo[] {
+  if (!failed) return [];
+  const words = `${failed.id} ${failed.rule}`.split(/[^A-Za-z0-9_/]+/);
   const names = new Set(words.flatMap((word) => [word, ...(RULE_WORDS[word] ?? [])]));
-  return fieldsOf(layout).filter(({ name }) => names.has(name));
+  const bit = /\bbit (\d+)\b/.exec(failed.rule)?.[1];
+  return fieldsOf(layout).filter(({ name, msb, lsb }) => names.has(name) || (msb === lsb && `${lsb}` === bit));
 }
 
 /** Fields that a rule means by another word. */
@@ -100,6 +103,7 @@ const RULE_WORDS: Readonly<Record<string, readonly string[]>> = {
   reading: ["R"],
   writing: ["W", "RW"],
   "U/S": ["US"],
+  permission: ["AP1", "AP2", "S2AP0", "S2AP1"],
 };
 
 /** "present" or "not present" and the like. */

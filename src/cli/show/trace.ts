@@ -96,7 +96,7 @@ function tellStep(step: TraceStep, shape: Shape, number: number, { paint, all }:
   const fields = fieldLines(
     shape,
     step.words,
-    new Set(blamedFields(shape, failed?.rule).map(({ name }) => name)),
+    new Set(blamedFields(shape, failed).map(({ name }) => name)),
     all,
     paint,
   );

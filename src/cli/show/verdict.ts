@@ -87,7 +87,7 @@ function showCode({ code, name }: Fault, { iommu }: Capture): string {
 /** ", P (bit 0) is 0": the fields that the rule is about. */
 function showFields(shape: Shape, { words }: TraceStep, failed: TraceCheck | undefined): string {
   if (words.length === 0) return "";
-  return blamedFields(shape, failed?.rule)
+  return blamedFields(shape, failed)
     .map(({ name, field, msb, lsb }) => {
       const bits = msb === lsb ? `bit ${lsb}` : `bits ${msb}:${lsb}`;
       return `, ${name} (${bits}) is ${getField(words, field) > 9n ? hex(getField(words, field)) : getField(words, field)}`;
