@@ -74,6 +74,8 @@ export interface Capture {
   readonly pasids: readonly CapturedPasid[];
   readonly pages: PageMap;
   readonly expected: readonly ExpectedRow[];
+  /** SMMUv3: the event records that the guest was given, four words each, oldest first. */
+  readonly events: readonly (readonly bigint[])[];
 }
 
 /** Register values at the pause; a register the capture does not list read as 0. */
@@ -123,6 +125,12 @@ export function parseCapture(json: string, pages: Uint8Array, names: CaptureName
     pasids: optionalEntries(root.at("pasids")).map(([pasid, value]) => parsePasid(pasid, value)),
     pages: new PageMap(parsePages(root.at("pages"), pages, names.pages)),
     expected: root.at("translations").items().map(parseRow),
+    events: optionalItems(root.at("events_before_pause")).map((event) =>
+      event
+        .at("raw")
+        .items()
+        .map((word) => word.hex()),
+    ),
   };
 }
 
@@ -234,6 +242,10 @@ function parseRow(json: Json): ExpectedRow {
 
 function optionalString(json: Json): string | undefined {
   return json.present ? json.string() : undefined;
+}
+
+function optionalItems(json: Json): Json[] {
+  return json.present ? json.items() : [];
 }
 
 function optionalEntries(json: Json): [string, Json][] {

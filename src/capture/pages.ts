@@ -34,23 +34,24 @@ export class PageMap {
   }
 
   /** A new guest memory that holds exactly these pages. */
-  memory(workspace?: number): GuestMemory {
-    const { base, end } = this.#span();
-    const backing = new SparsePages(this.pages);
-    return new GuestMemory({
-      ram: [{ base, size: end - base, host: backing }],
-      ...(workspace === undefined ? {} : { workspace }),
-    });
+  memory(): GuestMemory {
+    const base = this.pages[0]?.gpa ?? 0n;
+    return this.#make(base, base + PAGE, "bus error");
   }
 
-  #span(): { base: bigint; end: bigint } {
-    let base = this.pages[0]?.gpa ?? 0n;
-    let end = base + PAGE;
+  /** A new guest memory with all of a machine's RAM: these pages, and zeros elsewhere until written. */
+  machine(base: bigint, bytes: bigint): GuestMemory {
+    return this.#make(base, base + bytes, "zeros");
+  }
+
+  #make(from: bigint, to: bigint, elsewhere: "bus error" | "zeros"): GuestMemory {
+    let base = from;
+    let end = to;
     for (const { gpa } of this.pages) {
       if (gpa < base) base = gpa;
       if (gpa + PAGE > end) end = gpa + PAGE;
     }
-    return { base, end };
+    return new GuestMemory({ ram: [{ base, size: end - base, host: new SparsePages(this.pages, elsewhere) }] });
   }
 }
 

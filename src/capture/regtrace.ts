@@ -7,8 +7,8 @@
 import { type Json, jsonLines } from "./input.ts";
 
 /** A register access. */
-export interface AccessLine {
-  op: "read" | "write";
+export interface AccessLine<Op extends "read" | "write" = "read" | "write"> {
+  op: Op;
   line: number;
   offset: number;
   size: 4 | 8;
@@ -70,7 +70,10 @@ export interface MarkLine {
   text: string;
 }
 
-export type TraceLine = AccessLine | DescriptorLine | FaultLine | EventLine | PageRequestLine | MessageLine | MarkLine;
+/** Everything that is no access of the guest: what was in a queue, or came from elsewhere. */
+export type StimulusLine = DescriptorLine | FaultLine | EventLine | PageRequestLine | MessageLine | MarkLine;
+
+export type TraceLine = AccessLine<"read"> | AccessLine<"write"> | StimulusLine;
 
 const MAX_OFFSET = 0xff_ffff;
 const MAX_SID = 0xffff_ffff;
@@ -86,6 +89,7 @@ function parseLine(json: Json, line: number): TraceLine {
   const op = json.at("op").oneOf(OPERATIONS);
   switch (op) {
     case "read":
+      return parseAccess(json, op, line);
     case "write":
       return parseAccess(json, op, line);
     case "inv":
@@ -105,7 +109,7 @@ function parseLine(json: Json, line: number): TraceLine {
   }
 }
 
-function parseAccess(json: Json, op: "read" | "write", line: number): AccessLine {
+function parseAccess<Op extends "read" | "write">(json: Json, op: Op, line: number): AccessLine<Op> {
   const size = json.at("size").count(8);
   if (size !== 4 && size !== 8) return json.at("size").refuse(`${size} is neither 4 nor 8`);
   const offset = Number(json.at("off").hex(32));

@@ -5,13 +5,14 @@ import type { Io } from "./io.ts";
 import { list } from "./list.ts";
 import { packageVersion } from "./package.ts";
 import { wrap } from "./paint.ts";
+import { replay } from "./replay.ts";
 import { scenario } from "./scenario.ts";
 import { translate } from "./translate.ts";
 import { EXIT, UsageError, type Verb } from "./verb.ts";
 import { verify } from "./verify.ts";
 import { walk } from "./walk.ts";
 
-const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, scenario];
+const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, replay, scenario];
 
 /** Runs one command line. @returns the exit code: 0 fine, 1 findings, 2 usage, 3 bad input */
 export async function main(argv: readonly string[], io: Io): Promise<number> {

@@ -71,6 +71,13 @@ describe("bad input: exit 3, one line with file and place", () => {
     expect([code, out]).toEqual([3, ""]);
   });
 
+  it("no register trace, or a torn one", async () => {
+    place();
+    await refused(["replay", json], `${join(folder, "x.regtrace.jsonl.gz")}: missing, a replay needs it`);
+    writeFileSync(join(folder, "x.regtrace.jsonl"), '{"op":"mark","text":""}\n{"op":"read"');
+    await refused(["replay", json], `${join(folder, "x.regtrace.jsonl")}: line 2: not JSON`);
+  });
+
   it.each([
     ["{", "line 2: not JSON"],
     ['{"sid":1}', "line 2: iova: is missing"],

@@ -127,6 +127,23 @@ describe("list", () => {
   });
 });
 
+describe("replay", () => {
+  it.each(["A-vtd-sl", "A-smmu-sva-linear"])("%s: JSON and text count the same reads", async (name) => {
+    const { code, out } = await run(["replay", capture(name), "--json"]);
+    const report = JSON.parse(out);
+    expect(code).toBe(0);
+    expect(report).toMatchObject({ capture: name, differ: [], surprises: [] });
+    expect(report.agree + report.explained).toBe(report.reads);
+    const text = await run(["replay", capture(name)]);
+    expect(text.code).toBe(0);
+    expect(text.out).toContain(`${report.agree} of ${report.reads} reads agree`);
+    for (const { where } of Object.values(report.reasons as Record<string, { where: string }>)) {
+      expect(text.out).toContain(`${report.explained} x ${where}`);
+    }
+    expect(width(text.out)).toBeLessThanOrEqual(80);
+  });
+});
+
 describe("demo", () => {
   it("fits 80 columns, shows both vendors and a fault, and ends with the count", async () => {
     const { code, out } = await run(["demo"]);

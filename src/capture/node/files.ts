@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { type Capture, parseCapture } from "../capture.ts";
 import { InputError } from "../input.ts";
+import { parseTrace, type TraceLine } from "../regtrace.ts";
 
 const JSON_ENDINGS = ["", ".json", ".json.gz"];
 
@@ -12,15 +13,32 @@ const JSON_ENDINGS = ["", ".json", ".json.gz"];
  * @throws InputError for a file that is missing, unreadable or torn
  */
 export function loadCapture(argument: string): Capture {
-  const json = firstFile(JSON_ENDINGS.map((ending) => argument + ending));
-  if (json === undefined) throw new InputError(argument, "", "no such capture (.json, .json.gz)");
+  const json = findJson(argument);
   const pages = companion(json, ".pages.bin");
   if (pages === undefined) throw new InputError(`${stem(json)}.pages.bin`, "", `missing, ${json} needs it`);
   return parseCapture(new TextDecoder().decode(readFile(json)), readFile(pages), { json, pages });
 }
 
+/**
+ * Reads a capture and its register trace: `x.regtrace.jsonl` or `x.regtrace.jsonl.gz` beside it.
+ * @throws InputError
+ */
+export function loadTrace(argument: string): { capture: Capture; trace: TraceLine[] } {
+  const json = findJson(argument);
+  const capture = loadCapture(json);
+  const file = companion(json, ".regtrace.jsonl");
+  if (file === undefined) throw new InputError(`${stem(json)}.regtrace.jsonl.gz`, "", "missing, a replay needs it");
+  return { capture, trace: parseTrace(new TextDecoder().decode(readFile(file)), file) };
+}
+
+function findJson(argument: string): string {
+  const json = firstFile(JSON_ENDINGS.map((ending) => argument + ending));
+  if (json === undefined) throw new InputError(argument, "", "no such capture (.json, .json.gz)");
+  return json;
+}
+
 /** The file with another ending beside a capture, plain or gzip. */
-export function companion(json: string, ending: string): string | undefined {
+function companion(json: string, ending: string): string | undefined {
   return firstFile([stem(json) + ending, `${stem(json)}${ending}.gz`]);
 }
 

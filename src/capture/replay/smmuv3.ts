@@ -1,0 +1,123 @@
+/** SMMUv3's side of a replay: commands, and transactions that make events. */
+import {
+  CMD_RESUME,
+  COMMAND,
+  COMMAND_BYTES,
+  EVENT,
+  EVENT_NUMBER,
+  OPCODE,
+} from "../../../assembly/layout/smmuv3-queues.ts";
+import { CMDQ_BASE, CMDQ_PROD, PAGE0 } from "../../../assembly/layout/smmuv3-registers.ts";
+import type { Access } from "../../iommu.ts";
+import type { GuestMemory } from "../../memory.ts";
+import { decodeEvent, encodeEvent } from "../../smmuv3/event-record.ts";
+import { Smmuv3 } from "../../smmuv3/unit.ts";
+import { getField, getInPlace, setField } from "../../structure.ts";
+import type { Capture } from "../capture.ts";
+import type { AccessLine, EventLine, StimulusLine } from "../regtrace.ts";
+import { provoke } from "./provoke.ts";
+import type { ReasonId } from "./reasons.ts";
+import { compareWords, Mailbox, type Rig, writeWords } from "./rig.ts";
+
+const ID_REGISTERS = ["IDR0", "IDR1", "IDR2", "IDR3", "IDR5", "IIDR", "AIDR"] as const;
+/** How recorders spell the architecture's names of events. */
+const EVENT_PREFIX = "SMMU_EVT_";
+
+export class SmmuRig implements Rig {
+  readonly #memory: GuestMemory;
+  readonly #unit: Smmuv3;
+  readonly #messages = new Mailbox();
+  /** The tag of a stall is the SMMU's to choose: from the recorder's to ours. */
+  readonly #tags = new Map<bigint, bigint>();
+  /** Records that the guest was given and the trace has not spoken of yet. */
+  readonly #records: (readonly bigint[])[];
+  #written: readonly bigint[] | undefined;
+
+  constructor(capture: Capture) {
+    const { registers } = capture;
+    this.#memory = capture.pages.machine(capture.ramBase, capture.ramBytes);
+    const ids = Object.fromEntries(ID_REGISTERS.map((name) => [name, registers.read32(PAGE0[name])]));
+    this.#unit = new Smmuv3(this.#memory, {
+      ids,
+      onInterrupt: (address, data) => this.#messages.take(address, data),
+    });
+    this.#unit.onEvent = (_, words) => {
+      this.#written = words;
+    };
+    this.#records = [...capture.events];
+  }
+
+  read(offset: number, size: number): bigint {
+    return this.#unit.mmio.read(offset, size);
+  }
+
+  write(line: AccessLine): void {
+    const { mmio } = this.#unit;
+    if (line.offset === PAGE0.CMDQ_PROD) this.#placeCommands(line.commands);
+    mmio.write(line.offset, line.size, line.value);
+  }
+
+  stimulate(line: StimulusLine): string | undefined {
+    if (line.op === "event") return this.#event(line);
+    return line.op === "msi" ? this.#messages.expect(line.address, line.data) : undefined;
+  }
+
+  explain(): ReasonId | undefined {
+    return undefined;
+  }
+
+  /** Stores what the write of CMDQ_PROD is about to show, from the old index on. */
+  #placeCommands(commands: readonly (readonly bigint[])[]): void {
+    const { mmio } = this.#unit;
+    const base = [mmio.read(PAGE0.CMDQ_BASE, 8)];
+    const entries = 2 ** Number(getField(base, CMDQ_BASE.LOG2SIZE));
+    const first = Number(getField([mmio.read(PAGE0.CMDQ_PROD, 4)], CMDQ_PROD.WR));
+    commands.forEach((command, i) => {
+      const slot = BigInt(COMMAND_BYTES * ((first + i) % entries));
+      writeWords(this.#memory, getInPlace(base, CMDQ_BASE.ADDR) + slot, this.#retag(command));
+    });
+  }
+
+  /** A command with the tag by which this unit knows the stall. */
+  #retag(command: readonly bigint[]): bigint[] {
+    const words = [...command];
+    if (getField(words, COMMAND.OPCODE) === BigInt(OPCODE.CMD_RESUME)) {
+      const tag = getField(words, CMD_RESUME.STAG);
+      setField(words, CMD_RESUME.STAG, this.#tags.get(tag) ?? tag);
+    }
+    return words;
+  }
+
+  #event({ type, sid, pasid, address, record: given }: EventLine): string | undefined {
+    const name = type.replace(EVENT_PREFIX, "") as keyof typeof EVENT_NUMBER;
+    const number = EVENT_NUMBER[name];
+    if (number === undefined) return `${type} is no event of the architecture`;
+    const record = this.#records.shift() ?? given;
+    this.#written = undefined;
+    for (const access of accesses(record)) {
+      const outcome = provoke(this.#unit, this.#memory, { sid, pasid, address, access }, [number]);
+      if (outcome.ok || outcome.code !== number) continue;
+      return record && this.#compare(name, record);
+    }
+    return `no request of ${sid} makes ${name} at 0x${address.toString(16)}`;
+  }
+
+  /**
+   * Compares a record in the fields that the architecture gives it. (QEMU also fills the low bits of IPA,
+   * the register model more of C_BAD_SUBSTREAMID than there is.)
+   */
+  #compare(name: string, recorded: readonly bigint[]): string | undefined {
+    const event = decodeEvent(recorded);
+    const written = this.#written;
+    if (!event || !written) return compareWords(name, recorded, written);
+    const tag = getField(written, EVENT.STAG);
+    if (event.Stall) this.#tags.set(BigInt(event.STAG ?? 0), tag);
+    return compareWords(name, encodeEvent({ ...event, ...(event.Stall ? { STAG: Number(tag) } : {}) }), written);
+  }
+}
+
+/** What the transaction wanted, as far as its record tells. */
+function accesses(record: readonly bigint[] | undefined): readonly Access[] {
+  if (!record) return ["r", "w"];
+  return [getField(record, EVENT.RnW) === 1n ? "r" : "w"];
+}

@@ -1,0 +1,98 @@
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { loadTrace } from "../../src/capture/node/files.ts";
+import type { AccessLine, TraceLine } from "../../src/capture/regtrace.ts";
+import { REASONS } from "../../src/capture/replay/reasons.ts";
+import { replay } from "../../src/capture/replay/replay.ts";
+
+const CAPTURES = fileURLToPath(new URL("../captures/", import.meta.url));
+const names = readdirSync(CAPTURES)
+  .filter((name) => name.endsWith(".regtrace.jsonl.gz"))
+  .map((name) => name.replace(".regtrace.jsonl.gz", ""));
+
+const isRead = (line: TraceLine): line is AccessLine<"read"> => line.op === "read";
+
+describe("replay of shipped register traces", () => {
+  it.each(names)("%s: every read agrees, or differs for a reason of the table", (name) => {
+    const { capture, trace } = loadTrace(CAPTURES + name);
+    const report = replay(capture, trace);
+    expect(report.differ).toEqual([]);
+    expect(report.surprises).toEqual([]);
+    expect(report.reads).toBe(trace.filter(isRead).length);
+    expect(report.agree + report.explained.length).toBe(report.reads);
+    for (const { reason } of report.explained) expect(REASONS[reason]).toBeDefined();
+  });
+
+  it("explains nothing but QEMU's fault numbers in scalable mode", () => {
+    const counts = names.map((name) => {
+      const { capture, trace } = loadTrace(CAPTURES + name);
+      return [name, replay(capture, trace).explained.map(({ expected, got }) => [expected, got])] as const;
+    });
+    const explained = counts.filter(([, list]) => list.length > 0);
+    expect(explained.map(([name]) => name)).toEqual(["A-vtd-sl"]);
+    // 05h, no write permission in legacy mode, is 85h in scalable mode; the other bits stay.
+    expect(explained[0]?.[1]).toContainEqual([0x8000_0005n, 0x8000_0085n]);
+  });
+});
+
+describe("what a replay notices", () => {
+  const { capture, trace } = loadTrace(`${CAPTURES}A-vtd-sva`);
+  /** The trace with one line replaced. */
+  const changed = (fits: (line: TraceLine) => boolean, change: (line: TraceLine) => TraceLine) => {
+    const index = trace.findLastIndex(fits);
+    expect(index).toBeGreaterThan(0);
+    return replay(capture, trace.with(index, change(trace[index] as TraceLine)));
+  };
+
+  it("a read that gave another value", () => {
+    const report = changed(isRead, (line) => ({ ...(line as AccessLine<"read">), value: 0x1234n }));
+    expect(report.differ).toHaveLength(1);
+    expect(report.differ[0]).toMatchObject({ expected: 0x1234n });
+    expect(report.agree).toBe(report.reads - 1);
+  });
+
+  it("a fault with a number that the tables cannot give", () => {
+    const report = changed(
+      ({ op }) => op === "fault",
+      (line) => ({ ...line, fault: 0x3a }) as TraceLine,
+    );
+    expect(report.surprises).toEqual([
+      { line: 808, problem: "the request faults with 81 instead of faulting with 58" },
+    ]);
+  });
+
+  it("a descriptor that hardware refuses: the queue stops and FSTS shows it", () => {
+    const index = trace.findIndex(({ op }) => op === "inv");
+    const line = trace[index] as TraceLine & { words: readonly bigint[] };
+    // Type 0 is no descriptor.
+    const report = replay(capture, trace.with(index, { ...line, words: [0n, 0n, 0n, 0n] } as TraceLine));
+    expect(report.differ.length).toBeGreaterThan(10);
+    expect(report.differ[0]).toMatchObject({ offset: 0x34, expected: 0n, got: 0x10n });
+  });
+
+  it("a message that was not sent", () => {
+    const report = changed(
+      ({ op }) => op === "msi",
+      (line) => ({ ...line, data: 99 }) as TraceLine,
+    );
+    expect(report.surprises).toHaveLength(1);
+    expect(report.surprises[0]?.problem).toMatch(/instead of 0x63/);
+  });
+
+  it("a page request that arrives otherwise", () => {
+    const report = changed(
+      ({ op }) => op === "prq",
+      (line) => ({ ...line, words: [0x1_0030_0101n, 0x1000_0000_002en, 1n, 0n] }) as TraceLine,
+    );
+    expect(report.surprises[0]?.problem).toMatch(/^page request: /);
+  });
+
+  it("an SMMU event whose record differs in a field", () => {
+    const smmu = loadTrace(`${CAPTURES}A-smmu-s1`);
+    const events = smmu.capture.events.map((words, i) => (i === 3 ? [...words.slice(0, 3), 0x5000n] : words));
+    const report = replay({ ...smmu.capture, events }, smmu.trace);
+    expect(report.differ).toEqual([]);
+    expect(report.surprises).toHaveLength(1);
+  });
+});
