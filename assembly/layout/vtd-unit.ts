@@ -70,8 +70,28 @@ export enum VTD {
   SS_PATH = 1304,
   /** u64 reserved bits of HPTDID where HPTE = 1. */
   HPTDID_R = 1448,
-  END = 1456,
+  /** What a batch keeps: GROUP lanes of the warming pass, and the pages walked lately (RECENT_BYTES). */
+  LANES = 1472,
+  RECENT = 5568,
+  END = 9664,
 }
+
+/** One request of a group that is being warmed. */
+export enum LANE {
+  /** u64 address of the entry to read next; u64 input address. */
+  AT = 0,
+  ADDRESS = 8,
+  /** u64 root of the second stage below the first (0 = none); u64 entry to read there next. */
+  SECOND_ROOT = 16,
+  SECOND_AT = 24,
+  /** u32 pointer to the request. */
+  REQUEST = 32,
+  /** u32 levels left; u32 levels of the second stage, in all and left. */
+  LEVELS = 36,
+  SECOND_LEVELS = 40,
+  SECOND_OPEN = 44,
+}
+export const LANE_BYTES = 64;
 
 /** One entry on a path: u64 host address, u64 as read, u64 != 0: the second stage lets it be written. */
 export enum PATH {

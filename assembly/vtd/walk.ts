@@ -15,7 +15,9 @@ import { MAX_RETRIES, START_OVER, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { faultOfRequest } from "./faults";
 import { walkLegacy } from "./legacy";
 import { bypass, isInterruptAddress } from "./result";
+import { GROUP } from "../warm";
 import { walkScalable } from "./scalable";
+import { warm } from "./warm";
 import { begin, check, Exact, Fast, marks, step, Traced } from "./trace";
 
 /** First major version in which execute requests are refused before any table is read. */
@@ -40,8 +42,10 @@ export function vtdWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high:
 
 /** Walks `count` requests of REQUEST_BYTES to results of RESULT_BYTES. */
 export function vtdWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
+  const scalable = load<u32>(unit, VTD.MODE) == VTD_MODE.SCALABLE;
   for (let i: u32 = 0; i < count; i++) {
     const request = requests + i * REQUEST_BYTES;
+    if (scalable && i % GROUP == 0) warm(unit, request, min(GROUP, count - i));
     const result = results + i * RESULT_BYTES;
     const sid = load<u32>(request, REQUEST.SID);
     const pasid = load<u32>(request, REQUEST.PASID);
