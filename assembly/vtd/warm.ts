@@ -165,5 +165,6 @@ function throughSecondStage(lanes: usize, end: usize): void {
 // @ts-ignore: decorator
 @inline
 function pageMask(level: u32): u64 {
-  return (<u64>1 << (<u64>(PAGE_SHIFT - LEVEL_BITS) + LEVEL_BITS * <u64>level)) - 1;
+  const shift = <u64>(PAGE_SHIFT - LEVEL_BITS) + LEVEL_BITS * <u64>level;
+  return (<u64>1 << shift) - 1;
 }

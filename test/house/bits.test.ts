@@ -25,6 +25,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "assembly/trace.ts": "our own trace buffer",
   "assembly/bitmap.ts": "word and summary indices of the bitmap",
   "assembly/caches.ts": "set indices and hashes of our own caches",
+  "assembly/warm.ts": "hashes of our own filter",
   "src/structure.ts": "takes fields apart: word index and field encoding",
   "src/memory.ts": "pages and 52-bit limits of the memory map",
   "src/walker.ts": "halves of addresses and our own result block",
