@@ -6,8 +6,9 @@ import { check } from "../modes";
 import { asTG0, granule, isStage1Size, outputBits } from "./geometry";
 
 /**
- * Whether a CD, with its word 0 and word 1 of the STE, needs the full check. Most do not: word 0 as plain as `smmuConfigure` wants it, and for
- * each table in use a shape that exists and a base within the output size.
+ * Whether a CD, with its word 0 and word 1 of the STE, needs the full check. Most do not: word 0 is as
+ * plain as `smmuConfigure` wants it, and each table in use has a shape that exists and a base within the
+ * output size.
  */
 // @ts-ignore: decorator
 @inline
@@ -48,7 +49,9 @@ export function checkCd<T>(unit: usize, ste: usize, cd: usize, world: u32): u32 
   const badHttu =
     (read(cd, CD.HD) != 0 && !has(features, FEATURE.HTTU_DIRTY)) ||
     (read(cd, CD.HA) != 0 && !has(features, FEATURE.HTTU_ACCESS));
-  // Linux asks for dirty tracking, HD and HA both set, on SMMUs that have none, and expects it ignored
+  // Linux 7.3 sets HD and HA together for paging domains on PASIDs, and its devices work on SMMUs with
+  // HTTU = 0 (captures A-smmu-pasid, -sva, -sva-pt). IHI 0070 5.4 has that ILLEGAL; here the pair is
+  // masked by what is implemented (`CD_MASK0`), as those captures show, and either bit alone is ILLEGAL.
   const isLinux = read(cd, CD.HD) != 0 && read(cd, CD.HA) != 0;
   // § 2.5 C8, but for that
   if (check<T>(unit, CHECK.CD_HTTU, badHttu && !isLinux)) return CHECK.CD_HTTU;

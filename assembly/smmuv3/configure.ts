@@ -153,7 +153,8 @@ function deriveOddBits(unit: usize): void {
   store<u64>(unit, beyondOas | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
   store<u64>(
     unit,
-    (has(f, FEATURE.ATS) ? mask(STE_PART.EATS_HIGH) : 0) |
+    // § 2.3 S6: forced stalls make any ATS behind stage 2 illegal
+    (has(f, FEATURE.ATS) ? (mayTerminate ? mask(STE_PART.EATS_HIGH) : mask(STE.EATS)) : 0) |
       (has(f, FEATURE.HYP) ? mask(STE_PART.STRW_LOW) : 0) |
       (mayStall && mayTerminate ? 0 : mask(STE.S1STALLD)),
     SMMU.STE_ODD1,

@@ -215,8 +215,10 @@ function skipStage1<T>(
   if (!(config & CONFIG_BIT.STAGE2)) {
     if (!marks<T>()) return START_OVER;
     const event = bypassBySte<T>(unit, ste, pasid, address, !(config & CONFIG_BIT.STAGE1), flags, result);
-    if (event || !(flags & REQUEST_FLAG.TRANSLATION) || !load<u8>(result, RESULT.PERMISSIONS)) return event;
-    return complete(unit, ste, address, flags, result);
+    // IHI 0070 13.6.4: the completion is an identity to read and write, whatever NW says
+    const isIdentity = !event && flags & REQUEST_FLAG.TRANSLATION && load<u8>(result, RESULT.PERMISSIONS);
+    if (isIdentity) store<u8>(result, PERMISSION.READ | PERMISSION.WRITE, RESULT.PERMISSIONS);
+    return event;
   }
   return onlyStage2<T>(unit, ste, pasid, address, flags, result);
 }
