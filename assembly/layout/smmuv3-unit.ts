@@ -64,9 +64,24 @@ export enum SMMU {
   GEOMETRY2 = 2880,
   /** u64: where the warming pass leaves what it read, so that it is not optimised away. */
   SINK = 6976,
-  /** Lanes of the warming pass. */
+  /** Lanes of the warming pass: LANE_COUNT of LANE_BYTES. */
   LANES = 7040,
-  END = 8768,
+  /** u32 x RECENT_COUNT: hashes of what batches walked lately. */
+  RECENT = 8064,
+  END = 12160,
+}
+export const LANE_COUNT = 32;
+export const LANE_BYTES = 32;
+export const RECENT_COUNT = 1024;
+
+/** One request on its way through the warming pass. */
+export enum LANE {
+  /** u64 input address, u64 guest address to read next, u64 GEOMETRY (0: the lane has ended). */
+  INPUT = 0,
+  AT = 8,
+  SHAPE = 16,
+  /** u64 lowest address bit of the index at the level read next. */
+  SHIFT = 24,
 }
 
 /** How the tables of one configuration are shaped; a whole word of 0 = illegal combination. */

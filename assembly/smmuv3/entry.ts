@@ -1,7 +1,9 @@
 /** What the TypeScript side calls: single, traced and batched walks. */
 import { REQUEST, REQUEST_BYTES, RESULT_BYTES } from "../layout/core";
+import { LANE_COUNT } from "../layout/smmuv3-unit";
 import { Traced } from "../modes";
 import { walkExactly, walkFast } from "./walk";
+import { warm } from "./warm";
 
 /** Walks one request. Returns the event number, 0 = none; the rest is in `result`. */
 export function smmuWalk(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): i32 {
@@ -13,18 +15,23 @@ export function smmuWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high
   return walkExactly<Traced>(unit, sid, pasid, (<u64>high << 32) | low, flags, result);
 }
 
-/** Walks `count` REQUEST records into as many RESULT records. */
+/** Walks `count` REQUEST records into as many RESULT records, in their order. */
 export function smmuWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
-    walkFast(
-      unit,
-      load<u32>(requests, REQUEST.SID),
-      load<u32>(requests, REQUEST.PASID),
-      load<u64>(requests, REQUEST.ADDRESS),
-      load<u32>(requests, REQUEST.FLAGS),
-      results,
-    );
-    requests += REQUEST_BYTES;
-    results += RESULT_BYTES;
+  while (count) {
+    const group = min<u32>(count, LANE_COUNT);
+    if (group > 1) warm(unit, requests, group);
+    for (let i: u32 = 0; i < group; i++) {
+      walkFast(
+        unit,
+        load<u32>(requests, REQUEST.SID),
+        load<u32>(requests, REQUEST.PASID),
+        load<u64>(requests, REQUEST.ADDRESS),
+        load<u32>(requests, REQUEST.FLAGS),
+        results,
+      );
+      requests += REQUEST_BYTES;
+      results += RESULT_BYTES;
+    }
+    count -= group;
   }
 }

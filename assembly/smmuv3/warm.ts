@@ -1,0 +1,164 @@
+/**
+ * Lets cache misses of a batch overlap.
+ *
+ * A walk is a chain of loads, each waiting for the one before. Here a group of requests advances one
+ * load at a time, all lanes together, so that the processor waits for many lines at once. Nothing is
+ * checked or concluded: a lane that goes astray reads zeros. The ordinary walk comes after, on warm
+ * lines, and alone decides. Nested streams end at the STE, host-backed memory is not touched.
+ */
+import { below, get, has, mask, readInPlace, word } from "../bits";
+import { REQUEST, REQUEST_BYTES, REQUEST_FLAG } from "../layout/core";
+import { CD, CD_PART, CD_SIZE, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CONFIG } from "../layout/smmuv3";
+import { L1CD, L1CD_SIZE, L1STD, L1STD_SIZE, PTE, PTE_SIZE, S1FMT, STE, STE_SIZE, VA } from "../layout/smmuv3";
+import { GEOMETRY, LANE, LANE_BYTES, RECENT_COUNT, SMMU } from "../layout/smmuv3-unit";
+import { fetchLinear } from "../memory";
+import { stage2Index } from "./geometry";
+
+/** What no memory holds: a lane that ended reads zeros there. */
+const NOWHERE: u64 = -1;
+const LEVELS: i32 = 4;
+/** Granularity of what counts as walked lately. */
+const PAGE_BYTES: u64 = 4096;
+/** Multiplier of a multiplicative hash, and what of its 2^32 values falls into one slot. */
+const HASH: u32 = 0x9e3779b1;
+const HASHES_PER_SLOT: u32 = u32.MAX_VALUE / RECENT_COUNT + 1;
+
+/** Warms a group of at most LANE_COUNT requests, unless most of them were walked lately. */
+export function warm(unit: usize, requests: usize, count: u32): void {
+  if (isKnown(unit, requests, count)) return;
+  const end = unit + SMMU.LANES + count * LANE_BYTES;
+  start(unit, requests, end);
+  if (load<u32>(unit, SMMU.SPLIT)) passL1Std(unit, requests, end);
+  passSte(unit, requests, end);
+  passL1Cd(unit, requests, end);
+  passCd(unit, end);
+  let seen: u64 = 0;
+  for (let i = 0; i < LEVELS; i++) seen ^= descend(unit, end);
+  store<u64>(unit, seen, SMMU.SINK);
+}
+
+/** Whether at least half of the requests, by stream, substream and page, were met lately; notes all. */
+function isKnown(unit: usize, requests: usize, count: u32): bool {
+  let known: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const request = requests + i * REQUEST_BYTES;
+    const page = <u32>(load<u64>(request, REQUEST.ADDRESS) / PAGE_BYTES);
+    const stream = load<u32>(request, REQUEST.SID) * HASH + load<u32>(request, REQUEST.PASID);
+    const hash = (page + stream) * HASH;
+    const slot = unit + (hash / HASHES_PER_SLOT) * sizeof<u32>();
+    if (load<u32>(slot, SMMU.RECENT) == hash) known++;
+    store<u32>(slot, hash, SMMU.RECENT);
+  }
+  return known * 2 >= count;
+}
+
+/** Lanes at their L1STD, or at their STE in a linear table. */
+function start(unit: usize, requests: usize, end: usize): void {
+  const split = load<u32>(unit, SMMU.SPLIT);
+  const table = load<u64>(unit, SMMU.STREAM_TABLE);
+  const size: u64 = split ? L1STD_SIZE : STE_SIZE;
+  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
+    store<u64>(lane, load<u64>(requests, REQUEST.ADDRESS), LANE.INPUT);
+    store<u64>(lane, table + <u64>(load<u32>(requests, REQUEST.SID) >> split) * size, LANE.AT);
+    requests += REQUEST_BYTES;
+  }
+}
+
+function passL1Std(unit: usize, requests: usize, end: usize): void {
+  const inLeaf = below(load<u32>(unit, SMMU.SPLIT));
+  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
+    const table = load<u64>(fetchLinear(load<u64>(lane, LANE.AT))) & mask(L1STD.L2Ptr);
+    store<u64>(lane, table + (<u64>load<u32>(requests, REQUEST.SID) & inLeaf) * STE_SIZE, LANE.AT);
+    requests += REQUEST_BYTES;
+  }
+}
+
+/** On to the L1CD (SHIFT: log2 of the leaf), the CD, or with stage 2 only to the first descriptor. */
+function passSte(unit: usize, requests: usize, end: usize): void {
+  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
+    const ste = fetchLinear(load<u64>(lane, LANE.AT));
+    const word0 = word(ste, STE.V);
+    const config = get(word0, STE.Config);
+    let at = NOWHERE;
+    let leaf: u64 = 0;
+    store<u64>(lane, 0, LANE.SHAPE);
+    if (config == CONFIG.STAGE1) {
+      const format = get(word0, STE.S1Fmt);
+      const isWide = get(word0, STE.S1CDMax) != 0;
+      const index = load<u32>(requests, REQUEST.FLAGS) & REQUEST_FLAG.PASID ? load<u32>(requests, REQUEST.PASID) : 0;
+      if (isWide && format == S1FMT.TWO_LEVEL_4K) leaf = CDS_PER_4K_LEAF_LOG2;
+      if (isWide && format == S1FMT.TWO_LEVEL_64K) leaf = CDS_PER_64K_LEAF_LOG2;
+      const offset = leaf ? (<u64>index >> leaf) * L1CD_SIZE : <u64>index * CD_SIZE;
+      at = (word0 & mask(STE.S1ContextPtr)) + offset;
+    } else if (config == CONFIG.STAGE2) {
+      const shape = load<u32>(unit + stage2Index(word(ste, STE.S2TG)) * 4, SMMU.GEOMETRY2);
+      enter(lane, shape, readInPlace(ste, STE.S2TTB));
+      requests += REQUEST_BYTES;
+      continue;
+    }
+    store<u64>(lane, at, LANE.AT);
+    store<u64>(lane, leaf, LANE.SHIFT);
+    requests += REQUEST_BYTES;
+  }
+}
+
+function passL1Cd(unit: usize, requests: usize, end: usize): void {
+  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
+    const leaf = load<u64>(lane, LANE.SHIFT);
+    if (leaf && !load<u64>(lane, LANE.SHAPE)) {
+      const table = load<u64>(fetchLinear(load<u64>(lane, LANE.AT))) & mask(L1CD.L2Ptr);
+      const index = <u64>load<u32>(requests, REQUEST.PASID) & ((<u64>1 << leaf) - 1);
+      store<u64>(lane, table + index * CD_SIZE, LANE.AT);
+    }
+    requests += REQUEST_BYTES;
+  }
+}
+
+function passCd(unit: usize, end: usize): void {
+  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
+    if (load<u64>(lane, LANE.SHAPE)) continue;
+    const cd = fetchLinear(load<u64>(lane, LANE.AT));
+    const word0 = word(cd, CD.V);
+    const isHigh = has(load<u64>(lane, LANE.INPUT), VA.SELECT);
+    const shape = isHigh
+      ? load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1)
+      : load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0);
+    enter(lane, has(word0, CD.V) ? shape : 0, isHigh ? readInPlace(cd, CD.TTB1) : readInPlace(cd, CD.TTB0));
+  }
+}
+
+/** Puts a lane before the first descriptor of `table`. */
+// @ts-ignore: decorator
+@inline
+function enter(lane: usize, packed: u32, table: u64): void {
+  const shape = <u64>packed;
+  const shift = get(shape, GEOMETRY.START_SHIFT);
+  const indexBits = get(shape, GEOMETRY.INPUT_BITS) - shift;
+  const index = (load<u64>(lane, LANE.INPUT) >> shift) & ((<u64>1 << indexBits) - 1);
+  store<u64>(lane, shape, LANE.SHAPE);
+  store<u64>(lane, shift, LANE.SHIFT);
+  store<u64>(lane, table + index * PTE_SIZE, LANE.AT);
+}
+
+/** One descriptor further, each lane; hands back something of all that was read. */
+function descend(unit: usize, end: usize): u64 {
+  let seen: u64 = 0;
+  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
+    const shape = load<u64>(lane, LANE.SHAPE);
+    const entry = load<u64>(fetchLinear(load<u64>(lane, LANE.AT)));
+    const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
+    const levelBits = pageShift - 3;
+    const shift = load<u64>(lane, LANE.SHIFT);
+    seen ^= entry;
+    if (!has(entry, PTE.VALID) || !has(entry, PTE.TYPE) || shift <= pageShift) {
+      store<u64>(lane, NOWHERE, LANE.AT);
+      continue;
+    }
+    const next = shift - levelBits;
+    const index = (load<u64>(lane, LANE.INPUT) >> next) & ((<u64>1 << levelBits) - 1);
+    const table = entry & mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
+    store<u64>(lane, next, LANE.SHIFT);
+    store<u64>(lane, table + index * PTE_SIZE, LANE.AT);
+  }
+  return seen;
+}
