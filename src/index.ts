@@ -2,6 +2,9 @@
 
 export { type Capture, type CaptureNames, type ExpectedRow, parseCapture } from "./capture/capture.ts";
 export { InputError } from "./capture/input.ts";
+export { parseTrace, type TraceLine } from "./capture/regtrace.ts";
+export { REASONS, type Reason, type ReasonId } from "./capture/replay/reasons.ts";
+export { type ReadDifference, type ReplayReport, replay } from "./capture/replay/replay.ts";
 export { openWalker } from "./capture/state.ts";
 export { type Disagreement, type Verification, verifyCapture } from "./capture/verify.ts";
 export type {

@@ -1,6 +1,8 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { parseCapture } from "../../src/capture/capture.ts";
+import { InputError } from "../../src/capture/input.ts";
 import { loadTrace } from "../../src/capture/node/files.ts";
 import type { AccessLine, TraceLine } from "../../src/capture/regtrace.ts";
 import { REASONS } from "../../src/capture/replay/reasons.ts";
@@ -33,6 +35,33 @@ describe("replay of shipped register traces", () => {
     expect(explained.map(([name]) => name)).toEqual(["A-vtd-sl"]);
     // 05h, no write permission in legacy mode, is 85h in scalable mode; the other bits stay.
     expect(explained[0]?.[1]).toContainEqual([0x8000_0005n, 0x8000_0085n]);
+  });
+});
+
+describe("capabilities that are not modelled", () => {
+  const names = { json: "x.json", pages: "x.pages.bin" };
+  const altered = (name: string, offset: string, change: (value: number) => number) => {
+    const raw = JSON.parse(readFileSync(`${CAPTURES}${name}.json`, "utf8"));
+    const value = change(Number(raw.registers[offset]));
+    raw.registers[offset] = `0x${value.toString(16)}`;
+    const trace = loadTrace(CAPTURES + name).trace.map((line) =>
+      isRead(line) && line.offset === Number(offset) && line.size === 4 ? { ...line, value: BigInt(value) } : line,
+    );
+    return { capture: parseCapture(JSON.stringify(raw), readFileSync(`${CAPTURES}${name}.pages.bin`), names), trace };
+  };
+
+  it("are left out, and the reads that show it are explained", () => {
+    // IDR0.ATOS, bit 15.
+    const { capture, trace } = altered("A-smmu-s1", "0x0", (value) => value + 0x8000);
+    const report = replay(capture, trace);
+    expect(report.differ).toEqual([]);
+    expect(report.explained.map(({ reason }) => reason)).toEqual(["not-modelled"]);
+  });
+
+  it("that contradict each other are bad input", () => {
+    // IDR0.S1P and S2P, bits 1 and 0: no stage at all.
+    const { capture, trace } = altered("A-smmu-s1", "0x0", (value) => value - 3);
+    expect(() => replay(capture, trace)).toThrow(InputError);
   });
 });
 
@@ -77,7 +106,7 @@ describe("what a replay notices", () => {
       (line) => ({ ...line, data: 99 }) as TraceLine,
     );
     expect(report.surprises).toHaveLength(1);
-    expect(report.surprises[0]?.problem).toMatch(/instead of 0x63/);
+    expect(report.surprises[0]?.problem).toMatch(/instead of message 0x63/);
   });
 
   it("a page request that arrives otherwise", () => {

@@ -9,11 +9,15 @@ export interface Reason {
   why: string;
 }
 
-export type ReasonId = "fault-number";
+export type ReasonId = "fault-number" | "not-modelled";
 
 export const REASONS: Readonly<Record<ReasonId, Reason>> = {
   "fault-number": {
     where: "FRCD.FR",
     why: "QEMU gives legacy mode's fault reasons in scalable mode; src/capture/faults.ts has the table.",
+  },
+  "not-modelled": {
+    where: "capability registers",
+    why: "the recorder announces a feature that this package does not model, and so does not announce.",
   },
 };

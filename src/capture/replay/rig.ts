@@ -1,4 +1,5 @@
 /** What a replay needs of either vendor, and what both sides of it use. */
+import { hex } from "../../check.ts";
 import type { GuestMemory } from "../../memory.ts";
 import type { AccessLine, DescriptorLine, StimulusLine } from "../regtrace.ts";
 import type { ReasonId } from "./reasons.ts";
@@ -25,10 +26,14 @@ export class Mailbox {
   /** Compares the oldest with what the recorder's unit sent. */
   expect(address: bigint, data: number): string | undefined {
     const message = this.#sent.shift();
-    if (!message) return `no message 0x${data.toString(16)} to 0x${address.toString(16)}`;
+    if (!message) return `no ${showMessage(address, data)}`;
     if (message.address === address && message.data === data) return undefined;
-    return `message 0x${message.data.toString(16)} to 0x${message.address.toString(16)} instead of 0x${data.toString(16)} to 0x${address.toString(16)}`;
+    return `${showMessage(message.address, message.data)} instead of ${showMessage(address, data)}`;
   }
+}
+
+function showMessage(address: bigint, data: number): string {
+  return `message ${hex(data)} to ${hex(address)}`;
 }
 
 /** How two records differ, word by word; undefined when they do not. */

@@ -8,20 +8,32 @@ import {
   OPCODE,
 } from "../../../assembly/layout/smmuv3-queues.ts";
 import { CMDQ_BASE, CMDQ_PROD, PAGE0 } from "../../../assembly/layout/smmuv3-registers.ts";
+import { hex } from "../../check.ts";
 import type { Access } from "../../iommu.ts";
 import type { GuestMemory } from "../../memory.ts";
 import { decodeEvent, encodeEvent } from "../../smmuv3/event-record.ts";
+import { ID_LAYOUTS, NOT_MODELLED } from "../../smmuv3/features.ts";
 import { Smmuv3 } from "../../smmuv3/unit.ts";
-import { getField, getInPlace, setField } from "../../structure.ts";
+import { fieldsOf, getField, getInPlace, setField } from "../../structure.ts";
 import type { Capture } from "../capture.ts";
+import { architectureFaults, type FaultDialect } from "../faults.ts";
+import { InputError } from "../input.ts";
 import type { AccessLine, EventLine, StimulusLine } from "../regtrace.ts";
+import { dialectOf } from "../verify.ts";
 import { provoke } from "./provoke.ts";
 import type { ReasonId } from "./reasons.ts";
 import { compareWords, Mailbox, type Rig, writeWords } from "./rig.ts";
 
-const ID_REGISTERS = ["IDR0", "IDR1", "IDR2", "IDR3", "IDR5", "IIDR", "AIDR"] as const;
-/** How recorders spell the architecture's names of events. */
+/** Where QEMU spells the name of an event in its own way. */
+const EVENT_ALIASES: Readonly<Record<string, EventName>> = {
+  F_TRANS_FORBIDDEN: "F_TRANSL_FORBIDDEN",
+  E_PAGE_REQ: "E_PAGE_REQUEST",
+};
 const EVENT_PREFIX = "SMMU_EVT_";
+
+type EventName = keyof typeof EVENT_NUMBER;
+type IdRegister = keyof typeof ID_LAYOUTS;
+const ID_REGISTERS = Object.keys(ID_LAYOUTS) as readonly IdRegister[];
 
 export class SmmuRig implements Rig {
   readonly #memory: GuestMemory;
@@ -31,16 +43,23 @@ export class SmmuRig implements Rig {
   readonly #tags = new Map<bigint, bigint>();
   /** Records that the guest was given and the trace has not spoken of yet. */
   readonly #records: (readonly bigint[])[];
+  readonly #dialect: FaultDialect;
   #written: readonly bigint[] | undefined;
 
   constructor(capture: Capture) {
     const { registers } = capture;
     this.#memory = capture.pages.machine(capture.ramBase, capture.ramBytes);
-    const ids = Object.fromEntries(ID_REGISTERS.map((name) => [name, registers.read32(PAGE0[name])]));
-    this.#unit = new Smmuv3(this.#memory, {
-      ids,
-      onInterrupt: (address, data) => this.#messages.take(address, data),
-    });
+    this.#dialect = dialectOf(capture);
+    const ids = Object.fromEntries(ID_REGISTERS.map((name) => [name, modelled(name, registers.read32(PAGE0[name]))]));
+    try {
+      this.#unit = new Smmuv3(this.#memory, {
+        ids,
+        onInterrupt: (address, data) => this.#messages.take(address, data),
+      });
+    } catch (error) {
+      // What the ID registers announce is no SMMU that this package can be.
+      throw new InputError(capture.name, "registers", (error as Error).message);
+    }
     this.#unit.onEvent = (_, words) => {
       this.#written = words;
     };
@@ -62,8 +81,9 @@ export class SmmuRig implements Rig {
     return line.op === "msi" ? this.#messages.expect(line.address, line.data) : undefined;
   }
 
-  explain(): ReasonId | undefined {
-    return undefined;
+  explain({ offset, value }: AccessLine, got: bigint): ReasonId | undefined {
+    const name = ID_REGISTERS.find((register) => PAGE0[register] === offset);
+    return name && got === BigInt(modelled(name, Number(value))) ? "not-modelled" : undefined;
   }
 
   /** Stores what the write of CMDQ_PROD is about to show, from the old index on. */
@@ -88,18 +108,30 @@ export class SmmuRig implements Rig {
     return words;
   }
 
-  #event({ type, sid, pasid, address, record: given }: EventLine): string | undefined {
-    const name = type.replace(EVENT_PREFIX, "") as keyof typeof EVENT_NUMBER;
+  #event(line: EventLine): string | undefined {
+    const { type, sid, pasid, address } = line;
+    const spelled = type.replace(EVENT_PREFIX, "");
+    const name = EVENT_ALIASES[spelled] ?? (spelled as EventName);
     const number = EVENT_NUMBER[name];
     if (number === undefined) return `${type} is no event of the architecture`;
-    const record = this.#records.shift() ?? given;
+    const wanted = architectureFaults(number, this.#dialect);
+    const record = line.record ?? this.#takeRecord(number, sid, address);
     this.#written = undefined;
     for (const access of accesses(record)) {
-      const outcome = provoke(this.#unit, this.#memory, { sid, pasid, address, access }, [number]);
-      if (outcome.ok || outcome.code !== number) continue;
-      return record && this.#compare(name, record);
+      const outcome = provoke(this.#unit, this.#memory, { sid, pasid, address, access }, wanted);
+      if (outcome.ok || !wanted.includes(outcome.code)) continue;
+      return record && outcome.code === number ? this.#compare(name, record) : undefined;
     }
-    return `no request of ${sid} makes ${name} at 0x${address.toString(16)}`;
+    return `no request of ${hex(sid)} makes ${name} at ${hex(address)}`;
+  }
+
+  /** The record that the guest was given for an event, if the capture kept it. */
+  #takeRecord(number: number, sid: number, address: bigint): readonly bigint[] | undefined {
+    const index = this.#records.findIndex((words) => {
+      const event = decodeEvent(words);
+      return event?.number === number && event.StreamID === sid && (event.InputAddr ?? address) === address;
+    });
+    return index < 0 ? undefined : this.#records.splice(index, 1)[0];
   }
 
   /**
@@ -120,4 +152,13 @@ export class SmmuRig implements Rig {
 function accesses(record: readonly bigint[] | undefined): readonly Access[] {
   if (!record) return ["r", "w"];
   return [getField(record, EVENT.RnW) === 1n ? "r" : "w"];
+}
+
+/** An ID register without the features that are not modelled. */
+function modelled(name: IdRegister, value: number): number {
+  const words = [BigInt(value)];
+  for (const { name: feature, field } of fieldsOf(ID_LAYOUTS[name])) {
+    if (feature in NOT_MODELLED) setField(words, field, 0);
+  }
+  return Number(words[0]);
 }

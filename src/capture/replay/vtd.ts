@@ -10,7 +10,7 @@ import {
   PQA,
   REG,
 } from "../../../assembly/layout/vtd-registers.ts";
-import type { GuestMemory } from "../../memory.ts";
+import { ADDRESS_BITS, type GuestMemory } from "../../memory.ts";
 import { getField, getInPlace, setField } from "../../structure.ts";
 import { VtdCapabilities } from "../../vtd/capabilities.ts";
 import { VtdUnit } from "../../vtd/unit.ts";
@@ -24,12 +24,16 @@ import { compareWords, Mailbox, type Rig, readWords, writeWords } from "./rig.ts
 
 const NARROW_BYTES = 16;
 const WIDE_BYTES = 32;
+const GIB = 1_073_741_824n;
+const LOW_RAM = 2n * GIB;
+const ABOVE = 4n * GIB;
 
 export class VtdRig implements Rig {
   readonly #memory: GuestMemory;
   readonly #unit: VtdUnit;
   readonly #dialect: FaultDialect;
   readonly #messages = new Mailbox();
+  readonly #lacksFeatures: boolean;
   /** Where fault records lie. */
   readonly #records: { first: number; end: number };
 
@@ -38,9 +42,13 @@ export class VtdRig implements Rig {
     const cap = registers.read64(REG.CAP);
     const haw = Number(getField([cap], CAP.MGAW)) + 1;
     const found = { ver: BigInt(registers.read32(REG.VER)), cap, ecap: registers.read64(REG.ECAP) };
-    this.#memory = capture.pages.machine(capture.ramBase, capture.ramBytes);
+    // A PC with much RAM has some of it above the devices' addresses, from 4 GiB on.
+    const above = capture.ramBytes > LOW_RAM ? ABOVE : 0n;
+    this.#memory = capture.pages.machine(capture.ramBase, capture.ramBytes + above);
+    const capabilities = VtdCapabilities.asFound(found, Math.min(haw, ADDRESS_BITS));
+    this.#lacksFeatures = capabilities.cleared.length > 0;
     this.#unit = new VtdUnit(this.#memory, {
-      capabilities: VtdCapabilities.asFound(found, Math.min(haw, MAX_HAW)),
+      capabilities,
       onInterrupt: (address, data) => this.#messages.take(address, data),
     });
     // Present devices answer invalidations of their TLBs.
@@ -72,17 +80,19 @@ export class VtdRig implements Rig {
     }
   }
 
-  explain({ offset, size, value }: AccessLine, got: bigint): ReasonId | undefined {
+  explain({ offset, value }: AccessLine, got: bigint): ReasonId | undefined {
+    if (offset === REG.CAP || offset === REG.ECAP) {
+      return this.#lacksFeatures && (value & got) === got ? "not-modelled" : undefined;
+    }
     const { first, end } = this.#records;
-    if (offset < first || offset >= end || size !== 4) return undefined;
-    // The reason stands in the record's last dword, the upper half of word 1.
-    const record = (dword: bigint) => [0n, dword << 32n];
-    const recorded = record(value);
-    const reason = getField(record(got), FRCD.FR);
-    if (!architectureFaults(Number(getField(recorded, FRCD.FR)), this.#dialect).includes(Number(reason)))
-      return undefined;
+    if (offset < first || offset >= end) return undefined;
+    const recorded = recordWords(value, offset - first);
+    const ours = recordWords(got, offset - first);
+    const reason = getField(ours, FRCD.FR);
+    const meant = architectureFaults(Number(getField(recorded, FRCD.FR)), this.#dialect);
+    if (!meant.includes(Number(reason))) return undefined;
     setField(recorded, FRCD.FR, reason);
-    return recorded[1] === got << 32n ? "fault-number" : undefined;
+    return recorded.every((word, i) => word === ours[i]) ? "fault-number" : undefined;
   }
 
   /** Stores what the write of IQT is about to show, from the old tail on. */
@@ -127,4 +137,10 @@ export class VtdRig implements Rig {
   }
 }
 
-const MAX_HAW = 52;
+/** A piece of a fault record at its place in the record. */
+function recordWords(piece: bigint, offset: number): bigint[] {
+  const at = offset % FRCD_BYTES;
+  const words = [0n, 0n];
+  words[Math.floor(at / 8)] = piece << BigInt(8 * (at % 8));
+  return words;
+}
