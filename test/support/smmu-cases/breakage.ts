@@ -54,7 +54,7 @@ export const CD_FIELDS: readonly Field[] = [
 
 /** Gives a field or two a random value. */
 export function breakStructure(c: Choices, words: bigint[], fields: readonly Field[]): void {
-  while (c.chance(9)) {
+  while (c.chance(7)) {
     const [msb, lsb] = c.pick(fields);
     put(words, msb, lsb, c.bits(msb - lsb + 1));
   }
@@ -62,7 +62,7 @@ export function breakStructure(c: Choices, words: bigint[], fields: readonly Fie
 
 /** Breaks words anywhere: flipped bits, junk, holes, loops, pointers to each other, bus errors. */
 export function breakWords(c: Choices, image: Image, oas: number): void {
-  while (c.chance(18)) {
+  while (c.chance(14)) {
     const addresses = [...image.words.keys()];
     const address = c.pick(addresses);
     const word = image.words.get(address) as bigint;

@@ -143,7 +143,7 @@ function vary(c: Choices, base: Request): Request {
     noWrite: c.chance(40),
     probe: c.chance(8),
   };
-  if (c.chance(6)) request.pasid = c.chance(50) ? null : Number(c.bits(20));
+  if (c.chance(10)) request.pasid = c.chance(65) ? null : Number(c.bits(c.chance(50) ? 20 : 1));
   if (c.chance(4)) request.sid = Number(c.bits(c.chance(50) ? 32 : 12));
   if (c.chance(6)) request.address ^= 1n << BigInt(c.below(64));
   if (c.chance(2)) request.address = c.bits(64);

@@ -8,19 +8,20 @@ export function chooseState(c: Choices): OracleState {
   const stages = c.chance(8) ? 1 + c.below(2) : 3;
   const httu = c.chance(25) ? c.below(2) : 2;
   const endian = c.chance(15) ? 2 + c.below(2) : 0;
+  const ats = has();
   const stallModel = c.chance(20) ? 1 + c.below(2) : 0;
   const idr0 =
     stages |
     (2 << 2) |
     (httu << 6) |
     (has() << 9) |
-    (has() << 10) |
-    ((c.chance(10) ? 1 : 0) << 11) |
+    (ats << 10) |
+    ((ats && c.chance(10) ? 1 : 0) << 11) |
     (has(10) << 12) |
     (has(10) << 18) |
     (has(10) << 19) |
     (endian << 21) |
-    ((c.chance(50) ? 1 : 0) << 23) |
+    ((ats && c.chance(50) ? 1 : 0) << 23) |
     (stallModel << 24) |
     ((c.chance(15) ? 1 : 0) << 26) |
     (has(10) << 27);

@@ -50,8 +50,11 @@ export class Stage2Builder {
   readonly #c: Choices;
   readonly #image: Image;
   readonly tables: Tables;
+  /** Percent of mappings that cannot be written: what a hardware update of stage 1 runs into. */
+  readonly #readOnly: number;
 
   constructor(c: Choices, image: Image, tables: Tables) {
+    this.#readOnly = c.chance(25) ? 50 : 3;
     this.#c = c;
     this.#image = image;
     this.tables = tables;
@@ -88,9 +91,9 @@ export class Stage2Builder {
 
   #attributes(): bigint {
     const c = this.#c;
-    const memAttr = c.chance(80) ? 15n : c.bits(4);
-    const access = c.chance(10) ? c.bits(2) : 3n;
-    const accessed = c.chance(12) ? 0n : 1n;
+    const memAttr = c.chance(8) ? c.bits(4) : 15n;
+    const access = c.chance(3) ? c.bits(2) : c.chance(this.#readOnly) ? 1n : 3n;
+    const accessed = c.chance(6) ? 0n : 1n;
     return (
       (memAttr << 2n) |
       (access << 6n) |
@@ -149,7 +152,7 @@ function tableAttributes(c: Choices): bigint {
 }
 
 function leafAttributes(c: Choices): bigint {
-  const accessed = c.chance(15) ? 0n : 1n;
+  const accessed = c.chance(25) ? 0n : 1n;
   const access = c.chance(60) ? c.bits(2) : 1n;
   return (
     (c.bits(3) << 2n) |
@@ -157,7 +160,7 @@ function leafAttributes(c: Choices): bigint {
     (c.bits(2) << 8n) |
     (accessed << 10n) |
     (c.bits(1) << 11n) |
-    (c.rarely(40, 1) << 51n) |
+    (c.rarely(60, 1) << 51n) |
     (c.rarely(10, 1) << 52n) |
     (c.rarely(40, 2) << 53n) |
     (c.rarely(10, 9) << 55n)

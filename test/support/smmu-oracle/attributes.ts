@@ -79,8 +79,9 @@ function incoming(f: Features, overrides: Overrides | undefined): Attributes {
 function mairType(byte: number, shareability: number): Attributes {
   const outer = byte >> 4;
   const inner = byte & 15;
-  if (outer === 0) return DEVICE(inner >> 2);
-  return { ...halfOf(outer, "outer"), ...halfOf(inner, "inner"), shareability } as Attributes;
+  const unpredictable = outer === 0 ? (inner & 3) !== 0 : inner === 0;
+  if (outer === 0) return { ...DEVICE(inner >> 2), unpredictable };
+  return { ...halfOf(outer, "outer"), ...halfOf(inner, "inner"), shareability, unpredictable } as Attributes;
 }
 
 function halfOf(nibble: number, side: "inner" | "outer"): Partial<Attributes> {
@@ -100,17 +101,17 @@ export function outputAttributes(
       ? mairType(Number((cd.mair >> BigInt(8 * first.attrIndex)) & 0xffn), first.shareability)
       : incoming(f, { words: ste.words, shift: 96, shcfg: 108 });
   if (!second) return settle(own);
-  return settle(combine(own, second, ste.s2.forcedTypes));
+  return { ...settle(combine(own, second, ste.s2.forcedTypes)), unpredictable: own.unpredictable ?? false };
 }
 
 /** The stronger of two types wins; so does the wider shareability. */
 function combine(first: Attributes, second: Stage2Output, forced: boolean): Attributes {
   const shareability = strongest(first.shareability, second.shareability);
   if (forced) {
-    if ((second.memAttr & 4) === 0) return { ...DEVICE(second.memAttr & 3), shareability };
+    if ((second.memAttr & 4) === 0) return DEVICE(Math.min(second.memAttr & 3, first.device ?? 3));
     if ((second.memAttr & 3) === 3) return { ...first, shareability };
     const type = (second.memAttr & 3) === 2 ? WB : NC;
-    if ((second.memAttr & 3) === 1 && first.device !== undefined) return first;
+    if (type === NC && first.device !== undefined) return first;
     return { ...first, device: undefined, inner: type, outer: type, shareability };
   }
   const over = memAttrType(second.memAttr, first);

@@ -66,6 +66,8 @@ export interface Attributes {
   /** The allocation hints of a cacheable type. */
   innerHints: Hints;
   outerHints: Hints;
+  /** Made from a MAIR encoding that the architecture calls UNPREDICTABLE. */
+  unpredictable?: boolean;
 }
 
 export interface Hints {

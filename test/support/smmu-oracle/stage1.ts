@@ -11,7 +11,7 @@ import {
   updateDescriptor,
 } from "./descriptor.ts";
 import { type Access, CLASS, EVENT, ones, type Walk, WalkFault } from "./model.ts";
-import { grantsAnything, permits, type Rights, stage2, TABLE_READ, TABLE_WRITE } from "./stage2.ts";
+import { permits, type Rights, stage2, TABLE_READ, TABLE_WRITE } from "./stage2.ts";
 import type { Ste } from "./stream.ts";
 
 export interface Stage1Output {
@@ -33,9 +33,10 @@ export function stage1(walk: Walk, ste: Ste, cd: Cd, va: bigint): Stage1Output {
     const found = find(walk, ste, cd, half, va);
     const output = judge(walk, ste, cd, va, found);
     const wanted = desired(walk, cd, found, output.rights);
-    if (wanted === found.descriptor || walk.request.probe) return output;
+    if (wanted === found.descriptor) return output;
     // A descriptor of a nested stage 1 is written through stage 2, which may have to allow and track it.
     const at = ste.stage2 ? stage2(walk, ste, found.ipa, TABLE_WRITE, CLASS.TT).address : found.at;
+    if (walk.request.probe) return output;
     const result = updateDescriptor(walk.memory, at, cd.bigEndian, found.descriptor, wanted);
     if (result === "abort") throw abortedAt(at);
     if (result === "done") return output;
@@ -153,8 +154,7 @@ function sharedRights(cd: Cd, found: Found, access: Access): Rights {
 function desired(walk: Walk, cd: Cd, { descriptor }: Found, rights: Rights): bigint {
   let wanted = descriptor;
   const { access } = walk;
-  const granted = !walk.collect || grantsAnything(walk, rights);
-  if (cd.updateAccessed && granted) wanted |= 1n << 10n;
+  if (cd.updateAccessed) wanted |= 1n << 10n;
   if (cd.updateDirty && access.write && rights.write && has(descriptor, 51n)) wanted &= ~(1n << 7n);
   return wanted;
 }

@@ -90,9 +90,7 @@ export function stage2(
     const found = find(walk, ste, ipa, fault);
     const output = judge(walk, ste, ipa, access, cls, found, fault);
     output.rights = both(output.rights, above);
-    const collecting = walk.collect !== undefined && cls === CLASS.IN;
-    const granted = collecting ? grantsAnything(walk, output.rights) : true;
-    const wanted = desired(ste.s2, access, found.descriptor, output.rights, granted);
+    const wanted = desired(ste.s2, access, found.descriptor, output.rights);
     if (wanted === found.descriptor || walk.request.probe) return output;
     const result = updateDescriptor(walk.memory, found.at, ste.s2.bigEndian, found.descriptor, wanted);
     if (result === "abort") throw fault(EVENT.F_WALK_EABT, { fetchAddress: found.at });
@@ -189,14 +187,18 @@ export function grantsAnything(walk: Walk, rights: Rights): boolean {
   return read || write || execute;
 }
 
-/** The descriptor as it should be after this access. */
-function desired(s2: Stage2Config, access: Access, descriptor: bigint, rights: Rights, granted: boolean): bigint {
+/**
+ * The descriptor as it should be after this access. Whether a request that is granted nothing marks the page
+ * accessed is UNKNOWN; here it does.
+ */
+function desired(s2: Stage2Config, access: Access, descriptor: bigint, rights: Rights): bigint {
   let wanted = descriptor;
-  if (s2.updateAccessed && granted) wanted |= 1n << 10n;
+  if (s2.updateAccessed) wanted |= 1n << 10n;
   if (s2.updateDirty && access.write && rights.write && (descriptor >> 51n) & 1n) wanted |= 1n << 7n;
   return wanted;
 }
 
+/** Reserved encodings (Normal outside, nothing inside) act as Device-nGnRnE. */
 export function isDevice(s2: Stage2Config, memAttr: number): boolean {
-  return s2.forcedTypes ? (memAttr & 4) === 0 : memAttr < 4;
+  return s2.forcedTypes ? (memAttr & 4) === 0 : memAttr < 4 || (memAttr & 3) === 0;
 }
