@@ -82,12 +82,14 @@ export class InvalidationQueue {
     if (!this.#isFetching()) return undefined;
     const wide = registers.has("IQA", IQA.DW);
     const tail = Number(registers.getInPlace("IQT", IQ_POINTER.POINTER));
-    const head = Number(registers.getInPlace("IQH", IQ_POINTER.POINTER));
     const bytes = wide ? WIDE_DESCRIPTOR_BYTES : DESCRIPTOR_BYTES;
-    const entries =
-      2 ** (Number(registers.getField("IQA", IQA.QS)) + (wide ? LOG2_WIDE_DESCRIPTORS : LOG2_DESCRIPTORS));
+    const log2Entries = Number(registers.getField("IQA", IQA.QS)) + (wide ? LOG2_WIDE_DESCRIPTORS : LOG2_DESCRIPTORS);
+    const size = 2 ** log2Entries * bytes;
+    // A guest that changes IQA under way finds its head within the new queue, on a descriptor.
+    const left = Number(registers.getInPlace("IQH", IQ_POINTER.POINTER)) % size;
+    const head = left - (left % bytes);
     // § 5.5: tail beyond the queue, then tail alignment, come before anything is fetched.
-    if (tail >= entries * bytes) return this.#stop(head, [], IQEI.INVALID_TAIL);
+    if (tail >= size) return this.#stop(head, [], IQEI.INVALID_TAIL);
     if (wide && registers.has("IQT", IQ_POINTER.ODD)) return this.#stop(head, [], IQEI.TAIL_ALIGNMENT);
     if (head === tail) return this.#settle(head);
     const error = this.#modeError(wide);
@@ -96,7 +98,7 @@ export class InvalidationQueue {
     if (!words) return this.#stop(head, [], IQEI.FETCH);
     const kind = this.#descriptors.classify(words, wide, this.#ttm() === TTM.LEGACY);
     if (typeof kind === "number") return this.#stop(head, words, kind);
-    registers.set("IQH", BigInt((head + bytes) % (entries * bytes)));
+    registers.set("IQH", BigInt((head + bytes) % size));
     const outcome = this.#execute(kind.type, words) ? "done" : "aborted";
     return { offset: head, words, name: kind.name, outcome };
   }

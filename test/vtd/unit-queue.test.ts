@@ -215,6 +215,20 @@ describe("stopping and starting", () => {
     expect(machine.unit.step()).toBeUndefined();
   });
 
+  it("finds its head on a descriptor when the queue's width or size changes under way", () => {
+    const machine = new VtdMachine();
+    machine.startQueue(false, 1);
+    const odd = 4096 + 16;
+    for (let at = 0; at < odd; at += 16) machine.submit([0x11n]);
+    expect(machine.head).toBe(odd);
+    machine.memory.writeBytes(machine.queue, new Uint8Array(8192));
+    for (const at of [0n, 32n]) machine.memory.write64(machine.queue + at, 0x11n);
+    machine.write(REG.IQA, machine.queue | 0x800n, 8);
+    machine.write(REG.IQT, 0x40n, 8);
+    expect(machine.head).toBe(0x40);
+    expect(machine.read(REG.FSTS)).toBe(0n);
+  });
+
   it("does nothing while disabled", () => {
     const machine = new VtdMachine();
     machine.startQueue(false);
