@@ -1,6 +1,7 @@
 /** The memory of a random case, once for the oracle and once behind `GuestMemory` for the walker. */
 import { GUEST } from "../../../assembly/layout/core.ts";
 import { GuestMemory, type HostBacking } from "../../../src/index.ts";
+import { ADDRESS_BITS } from "../../../src/memory.ts";
 import type { OracleMemory } from "../vtd-oracle/index.ts";
 import type { VtdCase } from "./case.ts";
 import { HIGH, LOW, ROM } from "./tables.ts";
@@ -90,7 +91,8 @@ export class WalkerWorld {
       this.areas[i]?.bytes.set(bytes);
     });
     this.memory.heal();
-    for (const address of new Set(poisoned)) this.memory.poison(address);
+    // A pointer gone wild may name an address that no memory can have; there is nothing to poison there.
+    for (const address of new Set(poisoned)) if (address < 1n << BigInt(ADDRESS_BITS)) this.memory.poison(address);
   }
 
   /** The first word that is not the same in both: where, and what it is here and there. */
