@@ -1,5 +1,5 @@
 /** What a verb may touch of the world: output, input lines, colour. Tests hand in their own. */
-import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { InputError } from "../capture/input.ts";
 
@@ -25,14 +25,12 @@ export function processIo(): Io {
   };
 }
 
-async function* lines(path: string): AsyncIterable<string> {
-  const stream = path === "-" ? process.stdin : createReadStream(path);
-  const reader = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
-  let failure: NodeJS.ErrnoException | undefined;
-  stream.once("error", (error: NodeJS.ErrnoException) => {
-    failure = error;
-    reader.close();
-  });
-  yield* reader;
-  if (failure) throw new InputError(path, "", `cannot be read (${failure.code ?? failure.message})`);
+/** Lines of a file, one by one; "-" is standard input. @throws InputError */
+export async function* lines(path: string): AsyncIterable<string> {
+  try {
+    if (path === "-") yield* createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+    else yield* (await open(path)).readLines();
+  } catch (error) {
+    throw new InputError(path, "", `cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`);
+  }
 }

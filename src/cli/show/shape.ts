@@ -92,7 +92,9 @@ export function fieldLines(
 /** Fields that a failed check names, in its id or its rule, by name or as "bit 0". */
 export function blamedFields({ layout }: Shape, failed: TraceCheck | undefined): FieldInfo[] {
   if (!failed) return [];
-  const words = `${failed.id} ${failed.rule}`.split(/[^A-Za-z0-9_/]+/);
+  // An id is "STE.Config": the structure, then what it is about.
+  const [, ...subject] = failed.id.split(".");
+  const words = `${subject.join(" ")} ${failed.rule}`.split(/[^A-Za-z0-9_/]+/);
   const names = new Set(words.flatMap((word) => [word, ...(RULE_WORDS[word] ?? [])]));
   const bit = /\bbit (\d+)\b/.exec(failed.rule)?.[1];
   return fieldsOf(layout).filter(({ name, msb, lsb }) => names.has(name) || (msb === lsb && `${lsb}` === bit));

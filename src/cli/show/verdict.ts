@@ -55,7 +55,8 @@ export function tellFault(fault: Fault, steps: readonly TraceStep[], capture: Ca
   if (fault.code !== 0) text += line("means", MEANINGS[capture.iommu](fault.code));
   text += line("rule", failed ? `${failed.id}: ${failed.rule} (${failed.section})` : fault.check);
   const shape = step && shapeOf(capture, step);
-  if (step && shape) {
+  // Rules about the request alone are noted on the register that every walk starts from.
+  if (step && shape && !(shape.register && blamedFields(shape, failed).length === 0)) {
     const place = shape.register ? "" : ` at ${hex(step.address)}`;
     text += line("entry", `${shape.title}${place}${showFields(shape, step, failed)}`);
     const lost = !shape.register && step.words.length === 0 && !capture.pages.find(step.address);
