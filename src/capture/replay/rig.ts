@@ -48,12 +48,15 @@ export function compareWords(
   return `${what}: ${show(got)} instead of ${show(expected)}`;
 }
 
+/** Stores words where there is RAM: a guest may have put a queue anywhere. */
 export function writeWords(memory: GuestMemory, address: bigint, words: readonly bigint[]): void {
+  if (!memory.contains(address, 8 * words.length)) return;
   words.forEach((word, i) => {
     memory.write64(address + BigInt(8 * i), word);
   });
 }
 
-export function readWords(memory: GuestMemory, address: bigint, count: number): bigint[] {
+export function readWords(memory: GuestMemory, address: bigint, count: number): bigint[] | undefined {
+  if (!memory.contains(address, 8 * count)) return undefined;
   return Array.from({ length: count }, (_, i) => memory.read64(address + BigInt(8 * i)));
 }
