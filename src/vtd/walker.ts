@@ -60,9 +60,9 @@ export class VtdWalker extends Walker {
       core,
       {
         maxSid: MAX_SOURCE_ID,
-        walk: (...args) => vtdWalk(...args) >>> 0,
-        walkTraced: (...args) => vtdWalkTraced(...args) >>> 0,
-        walkMany: (...args) => vtdWalkMany(...args),
+        walk: vtdWalk,
+        walkTraced: vtdWalkTraced,
+        walkMany: vtdWalkMany,
         codeName: (code) => faultReason(code).name,
         structureName,
         check: checkName,
