@@ -64,15 +64,13 @@ export enum SMMU {
   GEOMETRY2 = 2880,
   /** u64: where the warming pass leaves what it read, so that it is not optimised away. */
   SINK = 6976,
-  /** Lanes of the warming pass: LANE_COUNT of LANE_BYTES. */
+  /** Lanes of the warming pass, LANE_BYTES for each of a group. */
   LANES = 7040,
-  /** u32 x RECENT_COUNT: hashes of what batches walked lately. */
-  RECENT = 8064,
-  END = 12160,
+  /** What batches walked lately, see `assembly/warm.ts`. */
+  RECENT = 9088,
+  END = 13184,
 }
-export const LANE_COUNT = 32;
 export const LANE_BYTES = 32;
-export const RECENT_COUNT = 1024;
 
 /** One request on its way through the warming pass. */
 export enum LANE {
@@ -80,8 +78,10 @@ export enum LANE {
   INPUT = 0,
   AT = 8,
   SHAPE = 16,
-  /** u64 lowest address bit of the index at the level read next. */
+  /** u32 lowest address bit of the index at the level read next; before that log2 of a CD table's leaf. */
   SHIFT = 24,
+  /** u32 pointer to the request. */
+  REQUEST = 28,
 }
 
 /** How the tables of one configuration are shaped; a whole word of 0 = illegal combination. */

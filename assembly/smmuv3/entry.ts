@@ -1,7 +1,7 @@
 /** What the TypeScript side calls: single, traced and batched walks. */
 import { REQUEST, REQUEST_BYTES, RESULT_BYTES } from "../layout/core";
-import { LANE_COUNT } from "../layout/smmuv3-unit";
 import { Traced } from "../modes";
+import { GROUP } from "../warm";
 import { walkExactly, walkFast } from "./walk";
 import { warm } from "./warm";
 
@@ -18,8 +18,8 @@ export function smmuWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high
 /** Walks `count` REQUEST records into as many RESULT records, in their order. */
 export function smmuWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
   while (count) {
-    const group = min<u32>(count, LANE_COUNT);
-    if (group > 1) warm(unit, requests, group);
+    const group = min<u32>(count, GROUP);
+    warm(unit, requests, group);
     for (let i: u32 = 0; i < group; i++) {
       walkFast(
         unit,

@@ -10,71 +10,56 @@ import { below, get, has, mask, readInPlace, word } from "../bits";
 import { REQUEST, REQUEST_BYTES, REQUEST_FLAG } from "../layout/core";
 import { CD, CD_PART, CD_SIZE, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CONFIG } from "../layout/smmuv3";
 import { L1CD, L1CD_SIZE, L1STD, L1STD_SIZE, PTE, PTE_SIZE, S1FMT, STE, STE_SIZE, VA } from "../layout/smmuv3";
-import { GEOMETRY, LANE, LANE_BYTES, RECENT_COUNT, SMMU } from "../layout/smmuv3-unit";
+import { GEOMETRY, LANE, LANE_BYTES, SMMU } from "../layout/smmuv3-unit";
 import { fetchLinear } from "../memory";
+import { FEWEST, wasWalked } from "../warm";
 import { stage2Index } from "./geometry";
 
 /** What no memory holds: a lane that ended reads zeros there. */
 const NOWHERE: u64 = -1;
 const LEVELS: i32 = 4;
-/** Granularity of what counts as walked lately. */
-const PAGE_BYTES: u64 = 4096;
-/** Multiplier of a multiplicative hash, and what of its 2^32 values falls into one slot. */
-const HASH: u32 = 0x9e3779b1;
-const HASHES_PER_SLOT: u32 = u32.MAX_VALUE / RECENT_COUNT + 1;
-
-/** Warms a group of at most LANE_COUNT requests, unless most of them were walked lately. */
+/** Warms what at most GROUP requests need, those that were not walked lately. */
 export function warm(unit: usize, requests: usize, count: u32): void {
-  if (isKnown(unit, requests, count)) return;
-  const end = unit + SMMU.LANES + count * LANE_BYTES;
-  start(unit, requests, end);
-  if (load<u32>(unit, SMMU.SPLIT)) passL1Std(unit, requests, end);
-  passSte(unit, requests, end);
-  passL1Cd(unit, requests, end);
+  const end = start(unit, requests, count);
+  if (end - (unit + SMMU.LANES) < <usize>FEWEST * LANE_BYTES) return;
+  if (load<u32>(unit, SMMU.SPLIT)) passL1Std(unit, end);
+  passSte(unit, end);
+  passL1Cd(unit, end);
   passCd(unit, end);
   let seen: u64 = 0;
   for (let i = 0; i < LEVELS; i++) seen ^= descend(unit, end);
   store<u64>(unit, seen, SMMU.SINK);
 }
 
-/** Whether at least half of the requests, by stream, substream and page, were met lately; notes all. */
-function isKnown(unit: usize, requests: usize, count: u32): bool {
-  let known: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) {
-    const request = requests + i * REQUEST_BYTES;
-    const page = <u32>(load<u64>(request, REQUEST.ADDRESS) / PAGE_BYTES);
-    const stream = load<u32>(request, REQUEST.SID) * HASH + load<u32>(request, REQUEST.PASID);
-    const hash = (page + stream) * HASH;
-    const slot = unit + (hash / HASHES_PER_SLOT) * sizeof<u32>();
-    if (load<u32>(slot, SMMU.RECENT) == hash) known++;
-    store<u32>(slot, hash, SMMU.RECENT);
-  }
-  return known * 2 >= count;
-}
-
-/** Lanes at their L1STD, or at their STE in a linear table. */
-function start(unit: usize, requests: usize, end: usize): void {
+/** Lanes at their L1STD, or at their STE in a linear table. Returns the end of the lanes. */
+function start(unit: usize, requests: usize, count: u32): usize {
   const split = load<u32>(unit, SMMU.SPLIT);
   const table = load<u64>(unit, SMMU.STREAM_TABLE);
   const size: u64 = split ? L1STD_SIZE : STE_SIZE;
-  for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
-    store<u64>(lane, load<u64>(requests, REQUEST.ADDRESS), LANE.INPUT);
-    store<u64>(lane, table + <u64>(load<u32>(requests, REQUEST.SID) >> split) * size, LANE.AT);
-    requests += REQUEST_BYTES;
+  let lane = unit + SMMU.LANES;
+  for (let i: u32 = 0; i < count; i++) {
+    const request = requests + i * REQUEST_BYTES;
+    const sid = load<u32>(request, REQUEST.SID);
+    const address = load<u64>(request, REQUEST.ADDRESS);
+    if (wasWalked(unit + SMMU.RECENT, sid, load<u32>(request, REQUEST.PASID), address)) continue;
+    store<u64>(lane, address, LANE.INPUT);
+    store<u64>(lane, table + <u64>(sid >> split) * size, LANE.AT);
+    store<u32>(lane, <u32>request, LANE.REQUEST);
+    lane += LANE_BYTES;
   }
+  return lane;
 }
 
-function passL1Std(unit: usize, requests: usize, end: usize): void {
+function passL1Std(unit: usize, end: usize): void {
   const inLeaf = below(load<u32>(unit, SMMU.SPLIT));
   for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
     const table = load<u64>(fetchLinear(load<u64>(lane, LANE.AT))) & mask(L1STD.L2Ptr);
-    store<u64>(lane, table + (<u64>load<u32>(requests, REQUEST.SID) & inLeaf) * STE_SIZE, LANE.AT);
-    requests += REQUEST_BYTES;
+    store<u64>(lane, table + (<u64>load<u32>(load<u32>(lane, LANE.REQUEST), REQUEST.SID) & inLeaf) * STE_SIZE, LANE.AT);
   }
 }
 
 /** On to the L1CD (SHIFT: log2 of the leaf), the CD, or with stage 2 only to the first descriptor. */
-function passSte(unit: usize, requests: usize, end: usize): void {
+function passSte(unit: usize, end: usize): void {
   for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
     const ste = fetchLinear(load<u64>(lane, LANE.AT));
     const word0 = word(ste, STE.V);
@@ -85,7 +70,8 @@ function passSte(unit: usize, requests: usize, end: usize): void {
     if (config == CONFIG.STAGE1) {
       const format = get(word0, STE.S1Fmt);
       const isWide = get(word0, STE.S1CDMax) != 0;
-      const index = load<u32>(requests, REQUEST.FLAGS) & REQUEST_FLAG.PASID ? load<u32>(requests, REQUEST.PASID) : 0;
+      const request = load<u32>(lane, LANE.REQUEST);
+      const index = load<u32>(request, REQUEST.FLAGS) & REQUEST_FLAG.PASID ? load<u32>(request, REQUEST.PASID) : 0;
       if (isWide && format == S1FMT.TWO_LEVEL_4K) leaf = CDS_PER_4K_LEAF_LOG2;
       if (isWide && format == S1FMT.TWO_LEVEL_64K) leaf = CDS_PER_64K_LEAF_LOG2;
       const offset = leaf ? (<u64>index >> leaf) * L1CD_SIZE : <u64>index * CD_SIZE;
@@ -93,24 +79,21 @@ function passSte(unit: usize, requests: usize, end: usize): void {
     } else if (config == CONFIG.STAGE2) {
       const shape = load<u32>(unit + stage2Index(word(ste, STE.S2TG)) * 4, SMMU.GEOMETRY2);
       enter(lane, shape, readInPlace(ste, STE.S2TTB));
-      requests += REQUEST_BYTES;
-      continue;
+        continue;
     }
     store<u64>(lane, at, LANE.AT);
-    store<u64>(lane, leaf, LANE.SHIFT);
-    requests += REQUEST_BYTES;
+    store<u32>(lane, <u32>leaf, LANE.SHIFT);
   }
 }
 
-function passL1Cd(unit: usize, requests: usize, end: usize): void {
+function passL1Cd(unit: usize, end: usize): void {
   for (let lane = unit + SMMU.LANES; lane < end; lane += LANE_BYTES) {
-    const leaf = load<u64>(lane, LANE.SHIFT);
+    const leaf = <u64>load<u32>(lane, LANE.SHIFT);
     if (leaf && !load<u64>(lane, LANE.SHAPE)) {
       const table = load<u64>(fetchLinear(load<u64>(lane, LANE.AT))) & mask(L1CD.L2Ptr);
-      const index = <u64>load<u32>(requests, REQUEST.PASID) & ((<u64>1 << leaf) - 1);
+      const index = <u64>load<u32>(load<u32>(lane, LANE.REQUEST), REQUEST.PASID) & ((<u64>1 << leaf) - 1);
       store<u64>(lane, table + index * CD_SIZE, LANE.AT);
     }
-    requests += REQUEST_BYTES;
   }
 }
 
@@ -136,7 +119,7 @@ function enter(lane: usize, packed: u32, table: u64): void {
   const indexBits = get(shape, GEOMETRY.INPUT_BITS) - shift;
   const index = (load<u64>(lane, LANE.INPUT) >> shift) & ((<u64>1 << indexBits) - 1);
   store<u64>(lane, shape, LANE.SHAPE);
-  store<u64>(lane, shift, LANE.SHIFT);
+  store<u32>(lane, <u32>shift, LANE.SHIFT);
   store<u64>(lane, table + index * PTE_SIZE, LANE.AT);
 }
 
@@ -148,7 +131,7 @@ function descend(unit: usize, end: usize): u64 {
     const entry = load<u64>(fetchLinear(load<u64>(lane, LANE.AT)));
     const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
     const levelBits = pageShift - 3;
-    const shift = load<u64>(lane, LANE.SHIFT);
+    const shift = <u64>load<u32>(lane, LANE.SHIFT);
     seen ^= entry;
     if (!has(entry, PTE.VALID) || !has(entry, PTE.TYPE) || shift <= pageShift) {
       store<u64>(lane, NOWHERE, LANE.AT);
@@ -157,7 +140,7 @@ function descend(unit: usize, end: usize): u64 {
     const next = shift - levelBits;
     const index = (load<u64>(lane, LANE.INPUT) >> next) & ((<u64>1 << levelBits) - 1);
     const table = entry & mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
-    store<u64>(lane, next, LANE.SHIFT);
+    store<u32>(lane, <u32>next, LANE.SHIFT);
     store<u64>(lane, table + index * PTE_SIZE, LANE.AT);
   }
   return seen;

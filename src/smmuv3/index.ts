@@ -26,9 +26,11 @@ export {
   type SmmuStructure,
   smmuAttributes,
 } from "./names.ts";
+export { type Granule, SmmuPageTable, type SmmuPageTableOptions } from "./page-table.ts";
 export { SMMU_PRESETS, type SmmuPreset } from "./presets.ts";
 export type { PageRequestOutcome } from "./pri.ts";
 export type { CommandStep } from "./queue.ts";
+export { SmmuCdTable, SmmuStreamTable } from "./tables.ts";
 export { type ResumeSink, type SmmuFault, type SmmuMmio, type SmmuOptions, type SmmuOutcome, Smmuv3 } from "./unit.ts";
 export { type EntryUpdate, type LiveEntry, liveEntry, updateCd, updateSte } from "./update.ts";
 export { type SmmuState, SmmuWalker } from "./walker.ts";
