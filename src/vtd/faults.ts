@@ -85,10 +85,15 @@ export class FaultLog {
     if (quiet) this.#event.raise();
   }
 
-  /** Software cleared status bits or records: PPF follows the records, IP the causes. */
-  update(): void {
+  /** Software cleared a record: PPF is set as long as any is pending. */
+  recordCleared(): void {
     const pending = this.#slots.some((slot) => this.#registers.has(slot, FRCD.F));
     this.#registers.setField("FSTS", FSTS.PPF, pending);
+    this.statusCleared();
+  }
+
+  /** Software cleared status bits. */
+  statusCleared(): void {
     // § 4.5: with the last cause gone a message not yet sent is not sent any more.
     if ((this.#registers.get("FSTS") & CAUSES) === 0n) this.#event.clear();
   }

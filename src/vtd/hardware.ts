@@ -110,11 +110,11 @@ export class VtdHardware {
       contextCommand: (write) => invalidation().contextCommand(write),
       iotlbCommand: (write) => invalidation().iotlbCommand(write),
       faultStatus: () => {
-        this.faults.update();
+        this.faults.statusCleared();
         this.queue.errorsCleared();
         this.#runQueue();
       },
-      faultRecord: () => this.faults.update(),
+      faultRecord: () => this.faults.recordCleared(),
       faultControl: () => this.#events.fault.sendIfUnmasked(),
       completionControl: () => this.#events.completion.sendIfUnmasked(),
       pageRequestControl: () => this.#events.page.sendIfUnmasked(),

@@ -41,6 +41,12 @@ export interface QueueStep {
 }
 
 const WORD_BYTES = 8;
+/**
+ * Steps of one run: twice the longest ring. Who gets there feeds the queue from its own interrupts
+ * without end; the rest waits for the next register write.
+ */
+const MAX_STEPS = 2 ** 16;
+
 /** Domain ids have 4 + 2 * ND bits; the bits above are ignored in descriptors. */
 export function domainMask(nd: number): number {
   return 2 ** (4 + 2 * nd) - 1;
@@ -64,13 +70,13 @@ export class InvalidationQueue {
     this.#descriptors = new DescriptorSet(parts.features);
   }
 
-  /** Runs until the queue is empty or stopped by an error; at most once around the ring for one tail. */
+  /** Runs until the queue is empty or stopped by an error; see MAX_STEPS. */
   run(): void {
-    // An interrupt handler may write the tail: the loop that is running sees it.
+    // An interrupt handler may write the tail or clear an error: the loop that is running sees it.
     if (this.#running) return;
     this.#running = true;
     try {
-      while (this.step());
+      for (let steps = 0; steps < MAX_STEPS && this.step(); steps++);
     } finally {
       this.#running = false;
     }

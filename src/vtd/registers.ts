@@ -55,8 +55,8 @@ export interface RegisterEffects {
   contextCommand: Effect;
   iotlbCommand: Effect;
   faultStatus: Effect;
-  /** A fault recording register: `index` 0..NFR. */
-  faultRecord(index: number): void;
+  /** Of any fault recording register. */
+  faultRecord: Effect;
   protectedMemory: Effect;
   queueTail: Effect;
   completionStatus: Effect;
@@ -159,7 +159,7 @@ function faultRegisters({ features }: VtdCapabilities, effects: RegisterEffects)
     row(`FRCD${i}`, (features.FRO + i) * FRCD_BYTES, 128, "fault record", FRCD, {
       rw1c: maskOf(FRCD.F),
       sticky: (QWORD << BigInt(64)) | QWORD,
-      effect: () => effects.faultRecord(i),
+      effect: effects.faultRecord,
     }),
   );
   return [

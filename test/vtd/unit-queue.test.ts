@@ -215,6 +215,23 @@ describe("stopping and starting", () => {
     expect(machine.unit.step()).toBeUndefined();
   });
 
+  it("goes on when an interrupt handler clears the error at once, and is not held for ever by one that repairs nothing", () => {
+    const machine = scalableQueue({ NFR: 0 });
+    machine.write(REG.FECTL, 0n);
+    const handler = (repair: () => void) => () => {
+      repair();
+      machine.write(REG.FSTS, FSTS_IQE);
+    };
+    machine.unit.onInterrupt = handler(() => machine.memory.write64(machine.queue, 0x11n));
+    machine.submit([0xfn], [0x11n]);
+    expect(machine.head).toBe(64);
+    let calls = 0;
+    machine.unit.onInterrupt = handler(() => void calls++);
+    machine.submit([0xfn]);
+    expect(machine.head).toBe(64);
+    expect(calls).toBeGreaterThan(1);
+  });
+
   it("finds its head on a descriptor when the queue's width or size changes under way", () => {
     const machine = new VtdMachine();
     machine.startQueue(false, 1);
