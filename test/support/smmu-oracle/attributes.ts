@@ -101,7 +101,7 @@ export function outputAttributes(
       ? mairType(Number((cd.mair >> BigInt(8 * first.attrIndex)) & 0xffn), first.shareability)
       : incoming(f, { words: ste.words, shift: 96, shcfg: 108 });
   if (!second) return settle(own);
-  return { ...settle(combine(own, second, ste.s2.forcedTypes)), unpredictable: own.unpredictable ?? false };
+  return { ...settle(combine(settle(own), second, ste.s2.forcedTypes)), unpredictable: own.unpredictable ?? false };
 }
 
 /** The stronger of two types wins; so does the wider shareability. */
@@ -110,9 +110,12 @@ function combine(first: Attributes, second: Stage2Output, forced: boolean): Attr
   if (forced) {
     if ((second.memAttr & 4) === 0) return DEVICE(Math.min(second.memAttr & 3, first.device ?? 3));
     if ((second.memAttr & 3) === 3) return { ...first, shareability };
-    const type = (second.memAttr & 3) === 2 ? WB : NC;
-    if (type === NC && first.device !== undefined) return first;
-    return { ...first, device: undefined, inner: type, outer: type, shareability };
+    if ((second.memAttr & 3) === 2) {
+      const innerHints = first.inner === NC ? ALLOCATE : first.innerHints;
+      const outerHints = first.outer === NC ? ALLOCATE : first.outerHints;
+      return { inner: WB, outer: WB, shareability, innerHints, outerHints };
+    }
+    return first.device === undefined ? { ...first, inner: NC, outer: NC, shareability } : first;
   }
   const over = memAttrType(second.memAttr, first);
   if (first.device !== undefined || over.device !== undefined) {

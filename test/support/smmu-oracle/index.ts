@@ -112,7 +112,12 @@ function enabled(
   }
   const ssid = request.pasid === undefined || request.pasid === null ? undefined : BigInt(request.pasid);
   const substream = selectSubstream(f, ste, ssid);
-  if (substream === "bypass") return firstStageBypassed(walk, ste);
+  const split = collect && eats === 2;
+  if (substream === "bypass") {
+    const passed = firstStageBypassed(walk, ste);
+    // IHI 0070 13.6.5: split-stage completions give back the address that stage 2 would take.
+    return split ? { ...passed, address: request.address } : passed;
+  }
   const cd = decodeCd(f, ste, fetchCd(walk, ste, substream));
   progress.cd = cd;
   const first = stage1(walk, ste, cd, request.address);
@@ -123,7 +128,6 @@ function enabled(
   // Nothing granted by stage 1 ends a translation request before stage 2.
   if (walk.collect && !grantsAnything(walk, first.rights)) throw new WalkFault(EVENT.F_PERMISSION, { stage: 1 });
   const second = stage2(walk, ste, first.address, walk.access, CLASS.IN, first.rights);
-  const split = collect && eats === 2;
   return translated(
     walk,
     split ? first.address : second.address,

@@ -11,7 +11,7 @@ import {
   updateDescriptor,
 } from "./descriptor.ts";
 import { type Access, CLASS, EVENT, ones, type Walk, WalkFault } from "./model.ts";
-import { permits, type Rights, stage2, TABLE_READ, TABLE_WRITE } from "./stage2.ts";
+import { grantsAnything, permits, type Rights, stage2, TABLE_READ, TABLE_WRITE } from "./stage2.ts";
 import type { Ste } from "./stream.ts";
 
 export interface Stage1Output {
@@ -154,7 +154,8 @@ function sharedRights(cd: Cd, found: Found, access: Access): Rights {
 function desired(walk: Walk, cd: Cd, { descriptor }: Found, rights: Rights): bigint {
   let wanted = descriptor;
   const { access } = walk;
-  if (cd.updateAccessed) wanted |= 1n << 10n;
+  const granted = !walk.collect || grantsAnything(walk, rights);
+  if (cd.updateAccessed && granted) wanted |= 1n << 10n;
   if (cd.updateDirty && access.write && rights.write && has(descriptor, 51n)) wanted &= ~(1n << 7n);
   return wanted;
 }

@@ -90,7 +90,9 @@ export function stage2(
     const found = find(walk, ste, ipa, fault);
     const output = judge(walk, ste, ipa, access, cls, found, fault);
     output.rights = both(output.rights, above);
-    const wanted = desired(ste.s2, access, found.descriptor, output.rights);
+    const collecting = walk.collect !== undefined && cls === CLASS.IN;
+    const granted = !collecting || grantsAnything(walk, output.rights);
+    const wanted = granted ? desired(ste.s2, access, found.descriptor, output.rights) : found.descriptor;
     if (wanted === found.descriptor || walk.request.probe) return output;
     const result = updateDescriptor(walk.memory, found.at, ste.s2.bigEndian, found.descriptor, wanted);
     if (result === "abort") throw fault(EVENT.F_WALK_EABT, { fetchAddress: found.at });
@@ -187,10 +189,7 @@ export function grantsAnything(walk: Walk, rights: Rights): boolean {
   return read || write || execute;
 }
 
-/**
- * The descriptor as it should be after this access. Whether a request that is granted nothing marks the page
- * accessed is UNKNOWN; here it does.
- */
+/** The descriptor as it should be after this access; a translation request that is granted nothing changes nothing. */
 function desired(s2: Stage2Config, access: Access, descriptor: bigint, rights: Rights): bigint {
   let wanted = descriptor;
   if (s2.updateAccessed) wanted |= 1n << 10n;
