@@ -46,11 +46,11 @@ export class Platform {
     this.memory.heal();
     this.#poisons.clear();
     for (const [address, word] of image.words) {
-      if (!this.memory.contains(address, 8)) continue;
+      if (address >> 52n || !this.memory.contains(address, 8)) continue;
       this.#loaded.push(address);
       this.#store(address, word);
     }
-    for (const address of image.poisons.slice(0, 16)) {
+    for (const address of image.poisons.filter((at) => at >> 52n === 0n).slice(0, 16)) {
       this.memory.poison(address & ~7n, 8);
       this.#poisons.add(address & ~7n);
     }
