@@ -49,8 +49,12 @@ export function checkCd<T>(unit: usize, ste: usize, cd: usize, world: u32): u32 
   const badHttu =
     (read(cd, CD.HD) != 0 && !has(features, FEATURE.HTTU_DIRTY)) ||
     (read(cd, CD.HA) != 0 && !has(features, FEATURE.HTTU_ACCESS));
-  // § 2.5 C8. Linux sets the pair without asking IDR0.HTTU; what captures make of that is in `capture/open.ts`
-  if (check<T>(unit, CHECK.CD_HTTU, badHttu)) return CHECK.CD_HTTU;
+  // Linux 7.3 sets HD and HA together for paging domains on PASIDs, and its devices work on SMMUs with
+  // HTTU = 0 (captures A-smmu-pasid, -sva, -sva-pt). IHI 0070 5.4 has that ILLEGAL; here the pair is
+  // masked by what is implemented (`CD_MASK0`), as those captures show, and either bit alone is ILLEGAL.
+  const isLinux = read(cd, CD.HD) != 0 && read(cd, CD.HA) != 0;
+  // § 2.5 C8, but for that
+  if (check<T>(unit, CHECK.CD_HTTU, badHttu && !isLinux)) return CHECK.CD_HTTU;
   const longAsid = world != WORLD.EL2 && !has(features, FEATURE.ASID16) && read(cd, CD_PART.ASID_HIGH) != 0;
   // § 2.5 C10
   if (check<T>(unit, CHECK.CD_ASID, longAsid)) return CHECK.CD_ASID;

@@ -135,8 +135,9 @@ function isIllegalCd(f: Features, ste: Ste, cd: Cd, raw: { accessed: boolean; di
     (!halves.every((half) => half.disabled) && (cd.bigEndian ? f.endian === 2 : f.endian === 3)) ||
     (bit(words, 41) ? f.formats < 2 : (f.formats & 1) === 0 || ste.world === "e2h") ||
     (ste.stage2 && bit(words, 41) && !ste.s2.aarch64) ||
-    ((raw.accessed || raw.dirty) && f.httu === 0) ||
-    (raw.dirty && f.httu === 1) ||
+    // A deviation: IHI 0070 has the pair ILLEGAL too, Linux sets it unasked and its captures translate.
+    (raw.accessed !== raw.dirty && f.httu === 0) ||
+    (raw.dirty && !raw.accessed && f.httu === 1) ||
     (usesAsid && !f.asid16 && bits(words, 63, 56) !== 0) ||
     halves.some((half) => !half.disabled && isIllegalHalf(f, cd, half))
   );
