@@ -5,7 +5,6 @@ import { parseCapture } from "../../src/capture/capture.ts";
 import { InputError } from "../../src/capture/input.ts";
 import { loadTrace } from "../../src/capture/node/files.ts";
 import type { AccessLine, TraceLine } from "../../src/capture/regtrace.ts";
-import { REASONS } from "../../src/capture/replay/reasons.ts";
 import { replay } from "../../src/capture/replay/replay.ts";
 
 const CAPTURES = fileURLToPath(new URL("../captures/", import.meta.url));
@@ -23,18 +22,15 @@ describe("replay of shipped register traces", () => {
     expect(report.surprises).toEqual([]);
     expect(report.reads).toBe(trace.filter(isRead).length);
     expect(report.agree + report.explained.length).toBe(report.reads);
-    for (const { reason } of report.explained) expect(REASONS[reason]).toBeDefined();
+    // The others come from a recorder that numbers faults as the architecture does, or in legacy mode.
+    if (name !== "A-vtd-sl") expect(report.explained).toEqual([]);
   });
 
-  it("explains nothing but QEMU's fault numbers in scalable mode", () => {
-    const counts = names.map((name) => {
-      const { capture, trace } = loadTrace(CAPTURES + name);
-      return [name, replay(capture, trace).explained.map(({ expected, got }) => [expected, got])] as const;
-    });
-    const explained = counts.filter(([, list]) => list.length > 0);
-    expect(explained.map(([name]) => name)).toEqual(["A-vtd-sl"]);
-    // 05h, no write permission in legacy mode, is 85h in scalable mode; the other bits stay.
-    expect(explained[0]?.[1]).toContainEqual([0x8000_0005n, 0x8000_0085n]);
+  it("A-vtd-sl: 05h, no write permission in legacy mode, is 85h in scalable mode; the other bits stay", () => {
+    const { capture, trace } = loadTrace(`${CAPTURES}A-vtd-sl`);
+    const { explained } = replay(capture, trace);
+    expect(new Set(explained.map(({ reason }) => reason))).toEqual(new Set(["fault-number"]));
+    expect(explained).toContainEqual(expect.objectContaining({ expected: 0x8000_0005n, got: 0x8000_0085n }));
   });
 });
 

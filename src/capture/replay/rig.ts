@@ -1,6 +1,8 @@
 /** What a replay needs of either vendor, and what both sides of it use. */
 import { hex } from "../../check.ts";
 import type { GuestMemory } from "../../memory.ts";
+import type { Capture } from "../capture.ts";
+import { InputError } from "../input.ts";
 import type { AccessLine, DescriptorLine, StimulusLine } from "../regtrace.ts";
 import type { ReasonId } from "./reasons.ts";
 
@@ -13,6 +15,19 @@ export interface Rig {
   stimulate(line: StimulusLine): string | undefined;
   /** Why a read gave `got`, if the recorder is known to depart from the architecture there. */
   explain(line: AccessLine, got: bigint): ReasonId | undefined;
+}
+
+/**
+ * Builds a unit with a capture's capabilities.
+ * @throws InputError where they are those of no unit that this package can be
+ */
+export function buildFrom<T>({ name }: Capture, build: () => T): T {
+  try {
+    return build();
+  } catch (error) {
+    if (error instanceof RangeError) throw new InputError(name, "registers", error.message);
+    throw error;
+  }
 }
 
 /** Messages that a unit sent and the trace has not spoken of yet. */

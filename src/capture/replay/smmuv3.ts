@@ -17,12 +17,11 @@ import { Smmuv3 } from "../../smmuv3/unit.ts";
 import { fieldsOf, getField, getInPlace, setField } from "../../structure.ts";
 import type { Capture } from "../capture.ts";
 import { architectureFaults, type FaultDialect } from "../faults.ts";
-import { InputError } from "../input.ts";
 import type { AccessLine, EventLine, StimulusLine } from "../regtrace.ts";
 import { dialectOf } from "../verify.ts";
 import { provoke } from "./provoke.ts";
 import type { ReasonId } from "./reasons.ts";
-import { compareWords, Mailbox, type Rig, writeWords } from "./rig.ts";
+import { buildFrom, compareWords, Mailbox, type Rig, writeWords } from "./rig.ts";
 
 /** Where QEMU spells the name of an event in its own way. */
 const EVENT_ALIASES: Readonly<Record<string, EventName>> = {
@@ -51,15 +50,10 @@ export class SmmuRig implements Rig {
     this.#memory = capture.pages.machine(capture.ramBase, capture.ramBytes);
     this.#dialect = dialectOf(capture);
     const ids = Object.fromEntries(ID_REGISTERS.map((name) => [name, modelled(name, registers.read32(PAGE0[name]))]));
-    try {
-      this.#unit = new Smmuv3(this.#memory, {
-        ids,
-        onInterrupt: (address, data) => this.#messages.take(address, data),
-      });
-    } catch (error) {
-      // What the ID registers announce is no SMMU that this package can be.
-      throw new InputError(capture.name, "registers", (error as Error).message);
-    }
+    this.#unit = buildFrom(capture, () => {
+      const onInterrupt = (address: bigint, data: number) => this.#messages.take(address, data);
+      return new Smmuv3(this.#memory, { ids, onInterrupt });
+    });
     this.#unit.onEvent = (_, words) => {
       this.#written = words;
     };

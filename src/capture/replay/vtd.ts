@@ -20,7 +20,7 @@ import type { AccessLine, DescriptorLine, FaultLine, PageRequestLine, StimulusLi
 import { dialectOf } from "../verify.ts";
 import { provoke } from "./provoke.ts";
 import type { ReasonId } from "./reasons.ts";
-import { compareWords, Mailbox, type Rig, readWords, writeWords } from "./rig.ts";
+import { buildFrom, compareWords, Mailbox, type Rig, readWords, writeWords } from "./rig.ts";
 
 const NARROW_BYTES = 16;
 const WIDE_BYTES = 32;
@@ -45,12 +45,13 @@ export class VtdRig implements Rig {
     // A PC with much RAM has some of it above the devices' addresses, from 4 GiB on.
     const above = capture.ramBytes > LOW_RAM ? ABOVE : 0n;
     this.#memory = capture.pages.machine(capture.ramBase, capture.ramBytes + above);
-    const capabilities = VtdCapabilities.asFound(found, Math.min(haw, ADDRESS_BITS));
-    this.#lacksFeatures = capabilities.cleared.length > 0;
-    this.#unit = new VtdUnit(this.#memory, {
-      capabilities,
-      onInterrupt: (address, data) => this.#messages.take(address, data),
+    const unit = buildFrom(capture, () => {
+      const capabilities = VtdCapabilities.asFound(found, Math.min(haw, ADDRESS_BITS));
+      const onInterrupt = (address: bigint, data: number) => this.#messages.take(address, data);
+      return new VtdUnit(this.#memory, { capabilities, onInterrupt });
     });
+    this.#unit = unit;
+    this.#lacksFeatures = unit.capabilities.cleared.length > 0;
     // Present devices answer invalidations of their TLBs.
     for (const { sid } of capture.devices) if (sid !== undefined) this.#unit.device(sid);
     this.#dialect = dialectOf(capture);
