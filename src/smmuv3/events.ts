@@ -39,7 +39,7 @@ export class EventQueue {
   }
 
   /** The same for an event that the host makes up. @throws RangeError when a value does not fit its field */
-  report(event: SmmuEvent): boolean {
+  inject(event: SmmuEvent): boolean {
     encodeEvent(event);
     return this.record(event);
   }

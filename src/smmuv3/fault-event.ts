@@ -37,13 +37,14 @@ function isTableAccess(fault: Fault): boolean {
   return fault.class === EVENT_CLASS.TT;
 }
 
-/** § 7.3.6: what a translation request asked for. Reading always is. */
+/** § 7.3.6: what a translation request asked for. Reading always is; without a PASID neither Exec nor Priv. */
 function translationRequest(request: Request): Partial<SmmuEvent> {
+  const hasPasid = typeof request.pasid === "number";
   return {
     Span: 1,
     Read: true,
     Write: request.noWrite !== true,
-    Exec: request.access === "x",
-    Priv: request.privileged === true,
+    Exec: hasPasid && request.access === "x",
+    Priv: hasPasid && request.privileged === true,
   };
 }

@@ -193,8 +193,8 @@ export class Smmuv3 {
    * @returns whether it was written
    * @throws RangeError for a number that is no event, or a value that its field cannot hold
    */
-  report(event: SmmuEvent): boolean {
-    return this.#hardware.events.report(event);
+  injectEvent(event: SmmuEvent): boolean {
+    return this.#hardware.events.inject(event);
   }
 
   /** Transactions that are stalled. */

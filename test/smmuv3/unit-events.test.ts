@@ -265,9 +265,9 @@ describe("every event that a transaction can cause", () => {
     "0x%s comes from the host: bus, cache geometry, hints, MPAM",
     (number) => {
       const bench = new SmmuBench();
-      expect(bench.smmu.report({ number, StreamID: SID })).toBe(true);
+      expect(bench.smmu.injectEvent({ number, StreamID: SID })).toBe(true);
       expect(bench.events()).toEqual([[head(BigInt(number)), 0n, 0n, 0n]]);
-      expect(() => bench.smmu.report({ number, StreamID: -1 })).toThrow(RangeError);
+      expect(() => bench.smmu.injectEvent({ number, StreamID: -1 })).toThrow(RangeError);
     },
   );
 
