@@ -13,7 +13,7 @@ import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
-import { check, fetch, isMissing, step } from "./trace";
+import { check, fetch, isMissing, step } from "../modes";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;

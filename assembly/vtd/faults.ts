@@ -9,7 +9,7 @@ import { ANSWER, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { PASID } from "../layout/vtd";
 import { CHECK, REASON } from "../layout/vtd-faults";
 import { OUTCOME, START_OVER } from "../layout/vtd-unit";
-import { marks } from "./trace";
+import { marks } from "../modes";
 
 const QUALIFIED = OUTCOME.QUALIFIED;
 const T_CA = OUTCOME.T_CA;

@@ -15,7 +15,7 @@ import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
 import { locate, NOWHERE } from "./nested";
 import { NO_LEAF } from "./second-stage";
-import { check, fetch, isMissing, marks, step } from "./trace";
+import { check, fetch, isMissing, marks, step } from "../modes";
 
 /** First stage alone; or nested, its entries found through the second stage. */
 export type Alone = i32;

@@ -12,7 +12,7 @@ import { SLOT, VTD } from "../layout/vtd-unit";
 import { failure, fault, faultOfRequest } from "./faults";
 import { bypass, isInterruptAddress, tagsOf } from "./result";
 import { mayReadNothing } from "./second-stage";
-import { check, fetch, isMissing, step } from "./trace";
+import { check, fetch, isMissing, step } from "../modes";
 
 /** Top level; level 1 is the last. */
 const TOP = 4;

@@ -18,7 +18,7 @@ import { bypass, endsInInterruptRange, interruptCompletion, isInterruptAddress, 
 import {
   Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
 } from "./second-stage";
-import { check, fetch, isMissing, step } from "./trace";
+import { check, fetch, isMissing, step } from "../modes";
 
 /** L1 to L17. */
 export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, result: usize): u32 {

@@ -8,7 +8,7 @@ import { REQUEST_FLAG } from "../layout/core";
 import { PATH, PATH_STEP, START_OVER, VTD } from "../layout/vtd-unit";
 import { BUS_ERROR, CHANGED_MEANWHILE, compareExchange } from "../memory";
 import { fault } from "./faults";
-import { check, updateAt } from "./trace";
+import { check, updateAt } from "../modes";
 
 /**
  * Sets `bits` in the entries of `path` from level `top` down to `last`, and `leafBits` in the last too.

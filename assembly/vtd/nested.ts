@@ -10,7 +10,7 @@ import { LEAF, PATH, PATH_STEP, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault, noteGuestAddress } from "./faults";
 import { markPath } from "./mark";
 import { leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStageMarks } from "./second-stage";
-import { check, marks } from "./trace";
+import { check, marks } from "../modes";
 
 /** No host address: the fault, or START_OVER, is in `result`. */
 export const NOWHERE: u64 = -1;

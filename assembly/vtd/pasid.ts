@@ -9,7 +9,7 @@ import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
-import { check, fetch, isMissing, step } from "./trace";
+import { check, fetch, isMissing, step } from "../modes";
 
 /** The directory entry, or 0 with the fault in `result`. */
 // @ts-ignore: decorator

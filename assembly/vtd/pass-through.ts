@@ -6,7 +6,7 @@ import { attributesOf } from "./attributes";
 import { faultOfRequest } from "./faults";
 import { bypass, EVERYTHING, extraOf, isInterruptAddress, succeed, tagsOf } from "./result";
 import { asksWrite } from "./second-stage";
-import { check } from "./trace";
+import { check } from "../modes";
 
 /** A completion for a translation request names the largest page the unit has. */
 export function passThrough<T>(

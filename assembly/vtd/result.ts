@@ -1,9 +1,10 @@
 /** The result block of a walk that succeeds, and the address range where nothing may end. */
 import { get, put, word } from "../bits";
-import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
+import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { INTERRUPT_PREFIX, INTERRUPT_RANGE, MEMORY_TYPE, PASID } from "../layout/vtd";
 import { VTD, VTD_ATTRIBUTES, VTD_EXTRA, VTD_TAGS } from "../layout/vtd-unit";
-import { marks } from "./trace";
+import { marks } from "../modes";
+import { finish } from "../result";
 
 /** PAGE_SHIFT of a bypass: good for all addresses. */
 export const EVERYTHING: u64 = 64;
@@ -54,15 +55,7 @@ export function succeed<T>(
 ): u32 {
   let all = resultFlags;
   if (marks<T>() && load<u32>(unit, VTD.UPDATED)) all |= RESULT_FLAG.UPDATED;
-  store<u32>(result, 0, RESULT.CODE);
-  store<u32>(result, all, RESULT.FLAGS);
-  store<u64>(result, address, RESULT.ADDRESS);
-  store<u8>(result, <u8>shift, RESULT.PAGE_SHIFT);
-  store<u8>(result, <u8>permissions, RESULT.PERMISSIONS);
-  store<u16>(result, <u16>attributes, RESULT.ATTRIBUTES);
-  store<u32>(result, <u32>tags, RESULT.TAGS);
-  store<u32>(result, pasid, RESULT.PASID);
-  store<u32>(result, <u32>extra, RESULT.EXTRA);
+  finish(result, all, address, shift, permissions, attributes, tags, pasid, extra);
   return 0;
 }
 

@@ -22,7 +22,7 @@ import {
   asksWrite, leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStagePermissions,
   secondStageRefuses,
 } from "./second-stage";
-import { check, marks } from "./trace";
+import { check, marks } from "../modes";
 
 /** C1 to P13. */
 // @ts-ignore: decorator

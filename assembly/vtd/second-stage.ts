@@ -11,7 +11,7 @@ import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP } from "../layout/vtd-registers";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
-import { check, fetch, isMissing, marks, step } from "./trace";
+import { check, fetch, isMissing, marks, step } from "../modes";
 
 /** The rules' names: LSS.* and LGN.*, or SSS.*. */
 export type Legacy = f32;

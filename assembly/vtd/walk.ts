@@ -18,7 +18,7 @@ import { bypass, isInterruptAddress } from "./result";
 import { GROUP } from "../warm";
 import { walkScalable } from "./scalable";
 import { warm } from "./warm";
-import { begin, check, Exact, Fast, marks, step, Traced } from "./trace";
+import { begin, check, Exact, Fast, marks, step, Traced } from "../modes";
 
 /** First major version in which execute requests are refused before any table is read. */
 const NO_EXECUTE_REQUESTS = 8;

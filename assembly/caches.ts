@@ -1,0 +1,137 @@
+/**
+ * Set-associative tagged caches in linear memory, for both vendors.
+ *
+ * A key is two 64-bit words, the second never 0. Values are found by `find` with SIMD compares of a
+ * set's four tags, which fill one line. Each entry may have an *origin* (where it came from), stored
+ * apart so that a hit never touches it. Entries are named by their index, -1 is none.
+ */
+import { CACHE, CACHE_HEADER, SECOND_WORD, SET_TAG_BYTES, WAYS } from "./layout/caches";
+
+/** Bytes of linear memory for a cache of `sets` sets. */
+export function cacheBytes(sets: u32, valueBytes: u32, originBytes: u32): u32 {
+  const entries = sets * WAYS;
+  return CACHE_HEADER + sets * SET_TAG_BYTES + entries * (valueBytes + originBytes) + align(sets);
+}
+
+/** Lays an empty cache out at `cache`; `sets` is a power of two or 0, sizes are multiples of 8. */
+export function cacheOpen(cache: usize, sets: u32, valueBytes: u32, originBytes: u32): void {
+  const entries = sets * WAYS;
+  const tags = <u32>cache + CACHE_HEADER;
+  const values = tags + sets * SET_TAG_BYTES;
+  const origins = values + entries * valueBytes;
+  store<u32>(cache, sets, CACHE.SETS);
+  store<u32>(cache, valueBytes, CACHE.VALUE_BYTES);
+  store<u32>(cache, originBytes, CACHE.ORIGIN_BYTES);
+  store<u32>(cache, tags, CACHE.TAGS);
+  store<u32>(cache, values, CACHE.VALUES);
+  store<u32>(cache, origins, CACHE.ORIGINS);
+  store<u32>(cache, origins + entries * originBytes, CACHE.VICTIMS);
+  clear(cache);
+}
+
+function align(bytes: u32): u32 {
+  return (bytes + 63) & ~63;
+}
+
+/** Index of the entry with this key, or -1. The cache has at least one set. */
+// @ts-ignore: decorator
+@inline
+export function find(cache: usize, key0: u64, key1: u64): i32 {
+  const set = setOf(cache, key0, key1);
+  const tags = <usize>load<u32>(cache, CACHE.TAGS) + <usize>set * SET_TAG_BYTES;
+  const first = i64x2.splat(key0);
+  const second = i64x2.splat(key1);
+  const low = v128.and(
+    v128.eq<i64>(v128.load(tags), first),
+    v128.eq<i64>(v128.load(tags, SECOND_WORD), second),
+  );
+  const high = v128.and(
+    v128.eq<i64>(v128.load(tags, 16), first),
+    v128.eq<i64>(v128.load(tags, SECOND_WORD + 16), second),
+  );
+  const hits = v128.bitmask<i64>(low) | (v128.bitmask<i64>(high) << 2);
+  return hits ? <i32>(set * WAYS) + ctz(hits) : -1;
+}
+
+// @ts-ignore: decorator
+@inline
+function setOf(cache: usize, key0: u64, key1: u64): u32 {
+  const mixed = <u32>key0 ^ <u32>((key1 * 0x9e3779b97f4a7c15) >> 40) ^ <u32>(key0 >> 18);
+  return mixed & (load<u32>(cache, CACHE.SETS) - 1);
+}
+
+/** Index of the entry for this key: its own, a free one, or the next victim's. Its value is the caller's to write. */
+export function insert(cache: usize, key0: u64, key1: u64): i32 {
+  const held = find(cache, key0, key1);
+  if (held >= 0) return held;
+  const set = setOf(cache, key0, key1);
+  const base = <i32>(set * WAYS);
+  let way = 0;
+  while (way < WAYS && secondKey(cache, base + way)) way++;
+  if (way == WAYS) {
+    const victim = <usize>load<u32>(cache, CACHE.VICTIMS) + <usize>set;
+    way = load<u8>(victim) & (WAYS - 1);
+    store<u8>(victim, <u8>(way + 1));
+  } else store<u32>(cache, load<u32>(cache, CACHE.COUNT) + 1, CACHE.COUNT);
+  const tag = tagOf(cache, base + way);
+  store<u64>(tag, key0);
+  store<u64>(tag, key1, SECOND_WORD);
+  return base + way;
+}
+
+/** Removes an entry. */
+export function drop(cache: usize, index: i32): void {
+  store<u64>(tagOf(cache, index), 0, SECOND_WORD);
+  store<u32>(cache, load<u32>(cache, CACHE.COUNT) - 1, CACHE.COUNT);
+}
+
+/** Removes all entries. */
+export function clear(cache: usize): void {
+  const sets = load<u32>(cache, CACHE.SETS);
+  memory.fill(load<u32>(cache, CACHE.TAGS), 0, sets * SET_TAG_BYTES);
+  memory.fill(load<u32>(cache, CACHE.VICTIMS), 0, sets);
+  store<u32>(cache, 0, CACHE.COUNT);
+  store<u64>(cache, 0, CACHE.SHIFTS);
+}
+
+/** Entries to look at when something is invalidated: 0 while the cache is empty. */
+// @ts-ignore: decorator
+@inline
+export function span(cache: usize): i32 {
+  return load<u32>(cache, CACHE.COUNT) ? load<i32>(cache, CACHE.SETS) * WAYS : 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function tagOf(cache: usize, index: i32): usize {
+  const set = index / WAYS;
+  return <usize>load<u32>(cache, CACHE.TAGS) + set * SET_TAG_BYTES + (index % WAYS) * 8;
+}
+
+/** First word of an entry's key. */
+// @ts-ignore: decorator
+@inline
+export function firstKey(cache: usize, index: i32): u64 {
+  return load<u64>(tagOf(cache, index));
+}
+
+/** Second word of an entry's key; 0: no entry is there. */
+// @ts-ignore: decorator
+@inline
+export function secondKey(cache: usize, index: i32): u64 {
+  return load<u64>(tagOf(cache, index), SECOND_WORD);
+}
+
+/** Pointer to an entry's value. */
+// @ts-ignore: decorator
+@inline
+export function valueOf(cache: usize, index: i32): usize {
+  return <usize>load<u32>(cache, CACHE.VALUES) + index * load<i32>(cache, CACHE.VALUE_BYTES);
+}
+
+/** Pointer to where an entry came from. */
+// @ts-ignore: decorator
+@inline
+export function originOf(cache: usize, index: i32): usize {
+  return <usize>load<u32>(cache, CACHE.ORIGINS) + index * load<i32>(cache, CACHE.ORIGIN_BYTES);
+}
