@@ -17,3 +17,12 @@ export { smmuConfigure } from "./smmuv3/configure";
 export { smmuWalk, smmuWalkMany, smmuWalkTraced } from "./smmuv3/entry";
 export { vtdConfigure } from "./vtd/configure";
 export { vtdWalk, vtdWalkMany, vtdWalkTraced } from "./vtd/walk";
+export { cacheBytes, cacheOpen } from "./caches";
+export {
+  vtdInvalidateAll,
+  vtdInvalidateContext,
+  vtdInvalidateIotlb,
+  vtdInvalidatePasid,
+  vtdInvalidatePasidIotlb,
+} from "./vtd/invalidate";
+export { vtdOrigin, vtdTranslate, vtdTranslateMany } from "./vtd/translate";

@@ -73,7 +73,24 @@ export enum VTD {
   /** What a batch keeps: GROUP lanes of the warming pass, and the pages walked lately (RECENT_BYTES). */
   LANES = 1472,
   RECENT = 5568,
-  END = 9664,
+
+  /** u32 pointers to caches (see caches.ts), all 0 for a unit without; u32 VTD_POLICY. */
+  IOTLB = 9664,
+  CONTEXTS = 9668,
+  PASIDS = 9672,
+  FS_TABLES = 9676,
+  SS_TABLES = 9680,
+  POLICY = 9684,
+  /** What a cached walk notes: u64 addresses of the entries that the request has met. */
+  CONTEXT_AT = 9688,
+  DIRECTORY_AT = 9696,
+  PASID_AT = 9704,
+  /** u32 first level it read from memory, u64 what the levels above grant; by stage. */
+  FS_FROM = 9712,
+  SS_FROM = 9716,
+  FS_GRANTED = 9720,
+  SS_GRANTED = 9728,
+  END = 9736,
 }
 
 /** One request of a group that is being warmed. */

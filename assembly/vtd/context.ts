@@ -13,6 +13,7 @@ import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
+import { heldContext, isCached } from "./held";
 import { check, fetch, isMissing, step } from "../modes";
 
 /** Bytes of one half of a scalable root entry. */
@@ -22,6 +23,10 @@ const HALF = 8;
 // @ts-ignore: decorator
 @inline
 export function scalableContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usize {
+  if (isCached<T>()) {
+    const held = heldContext(unit, sid, true);
+    if (held) return held;
+  }
   const bus = get(sid, SOURCE_ID.BUS);
   const upper = get(sid, SOURCE_ID.UPPER_HALF);
   const rootAt = load<u64>(unit, VTD.ROOT_TABLE) + bus * ROOT_BYTES;
@@ -52,6 +57,7 @@ export function scalableContext<T>(unit: usize, result: usize, flags: u32, sid: 
     fault<T>(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
     return 0;
   }
+  if (isCached<T>()) store<u64>(unit, at, VTD.CONTEXT_AT);
   const entry = load<u64>(context);
   // § C5, C6
   if (check<T>(unit, CHECK.SCT_2, !has(entry, SCONTEXT.P))) {

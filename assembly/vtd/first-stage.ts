@@ -4,15 +4,18 @@
  * VT-d rev 5.10, 3.6 "First-Stage Translation", 3.8 "Nested Translation" and 9.8 "First-Stage Paging
  * Entries"; conditions SFS.*, SGN.1, SGN.2 and SGN.6.
  */
+import { valueOf } from "../caches";
 import { element, get, has, mask, put, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import {
   FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET, FS_ADDRESS_BITS_4,
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
+import { TABLE_VALUE } from "../layout/vtd-caches";
 import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
+import { heldLevel, heldTable, isCached, keepTables } from "./held";
 import { locate, NOWHERE } from "./nested";
 import { NO_LEAF } from "./second-stage";
 import { check, fetch, isMissing, marks, step } from "../modes";
@@ -29,7 +32,9 @@ export type Nested = f32;
  */
 // @ts-ignore: decorator
 @inline
-export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u64, pasid: usize, input: u64): u64 {
+export function firstStage<T, N>(
+  unit: usize, result: usize, flags: u32, met: u64, pasid: usize, id: u32, input: u64,
+): u64 {
   const control = word(pasid, PASID.FSPTPTR);
   const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
   // § F1
@@ -40,8 +45,20 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
   }
   let table = control & mask(PASID.FSPTPTR);
   let level = top;
-  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let granted: u64 = -1;
+  if (isCached<T>()) {
+    const tables = load<u32>(unit, VTD.FS_TABLES);
+    const did = get(word(pasid, PASID.DID), PASID.DID);
+    const held = heldTable(tables, did, id, input, top, unit + VTD.FS_PATH);
+    if (held >= 0) {
+      table = load<u64>(valueOf(tables, held), TABLE_VALUE.ENTRY) & mask(FSPTE.ADDR);
+      granted = load<u64>(valueOf(tables, held), TABLE_VALUE.GRANTED);
+      level = heldLevel(tables, held) - 1;
+    }
+    store<u32>(unit, level, VTD.FS_FROM);
+    store<u64>(unit, granted, VTD.FS_GRANTED);
+  }
+  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let entry: u64 = 0;
   while (true) {
     let at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
@@ -106,7 +123,7 @@ export function firstStage<T, N>(unit: usize, result: usize, flags: u32, met: u6
     return NO_LEAF;
   }
   const owed = firstStageMarks(control, (flags & REQUEST_FLAG.WRITE) != 0 && writable);
-  if ((leaf & owed) != owed && !mayMark<T, N>(unit, result, flags, met, pasid, top, level, owed)) return NO_LEAF;
+  if ((leaf & owed) != owed && !mayMark<T, N>(unit, result, flags, met, pasid, from<T>(unit, top), level, owed)) return NO_LEAF;
   return leaf;
 }
 
@@ -165,8 +182,27 @@ export function markFirstStage<T>(
   const write = (flags & REQUEST_FLAG.WRITE) != 0 && firstStageWritable(leaf, flags, control);
   const owed = firstStageMarks(control, write);
   if ((leaf & owed) == owed) return 0;
-  const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
+  const top = from<T>(unit, FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM));
   const last = <i32>get(leaf, LEAF.LEVEL);
   const path = unit + VTD.FS_PATH;
   return markPath<T>(unit, result, flags, met, path, top, last, owed & ~mask(FSPTE.D), owed, 1, CHECK.SFS_10);
+}
+
+/** The first level that the walk read: what lies above it is held, and marked already. */
+// @ts-ignore: decorator
+@inline
+function from<T>(unit: usize, top: i32): i32 {
+  return isCached<T>() ? load<i32>(unit, VTD.FS_FROM) : top;
+}
+
+/** Holds the tables of the first stage walked last, down to `leaf`. */
+export function keepFirstTables(unit: usize, flags: u32, pasid: usize, id: u32, input: u64, leaf: u64): void {
+  if (flags & REQUEST_FLAG.PROBE) return;
+  const control = word(pasid, PASID.FSPM);
+  const accessed = mask(FSPTE.A) | (has(control, PASID.EAFE) ? mask(FSPTE.EA) : 0);
+  keepTables(
+    unit, load<u32>(unit, VTD.FS_TABLES), get(word(pasid, PASID.DID), PASID.DID), id, input, unit + VTD.FS_PATH,
+    FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM), load<i32>(unit, VTD.FS_FROM), <i32>get(leaf, LEAF.LEVEL),
+    load<u64>(unit, VTD.FS_GRANTED), accessed,
+  );
 }

@@ -14,9 +14,10 @@ import { CAP, ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD, VTD_TAGS } from "../layout/vtd-unit";
 import { legacyAttributes } from "./attributes";
 import { failure, fault, faultOfRequest } from "./faults";
+import { heldContext, isCached, keepContext } from "./held";
 import { bypass, endsInInterruptRange, interruptCompletion, isInterruptAddress, succeed } from "./result";
 import {
-  Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
+  keepSecondTables, Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
 } from "./second-stage";
 import { check, fetch, isMissing, step } from "../modes";
 
@@ -31,7 +32,9 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
   const failed = illegalType<T>(unit, flags, tt, aw);
   if (failed) return fault<T>(result, flags, failed, entry, 0, entry, 0, 0);
   const pgtt = tt == TT.PASS_THROUGH ? PGTT.PASS_THROUGH : PGTT.SECOND_STAGE;
-  const tags = put(put(0, VTD_TAGS.PGTT, pgtt), VTD_TAGS.DID, get(width, CONTEXT.DID));
+  const did = get(width, CONTEXT.DID);
+  const tags = put(put(0, VTD_TAGS.PGTT, pgtt), VTD_TAGS.DID, did);
+  if (isCached<T>()) keepContext(unit, flags, sid, false, context, CONTEXT_BYTES);
   if (tt == TT.PASS_THROUGH || flags & REQUEST_FLAG.TRANSLATED) {
     return untranslated<T>(unit, result, flags, address, entry, tags);
   }
@@ -46,7 +49,7 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
   }
   // § L16
   const root = entry & mask(CONTEXT.SSPTPTR);
-  const leaf = secondStage<T, Legacy>(unit, result, flags, entry, root, aw, address);
+  const leaf = secondStage<T, Legacy>(unit, result, flags, entry, root, aw, did, address);
   if (leaf == NO_LEAF) return failure<T>(result);
   const refused = secondStageRefuses<T, Legacy>(unit, flags, leaf);
   if (refused) return fault<T>(result, flags, refused, entry, 0, leaf, 2, 0);
@@ -56,6 +59,7 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
   if (check<T>(unit, CHECK.LGN_4, endsInInterruptRange(flags, output, shift))) {
     return fault<T>(result, flags, CHECK.LGN_4, entry, output, leaf, 2, 0);
   }
+  if (isCached<T>()) keepSecondTables(unit, flags, did, aw, address, leaf);
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | RESULT_FLAG.DIRTY, output, shift, secondStagePermissions(unit, flags, leaf),
     legacyAttributes(leaf), tags, 0, 0,
@@ -66,6 +70,10 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
 // @ts-ignore: decorator
 @inline
 function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usize {
+  if (isCached<T>()) {
+    const held = heldContext(unit, sid, false);
+    if (held) return held;
+  }
   const bus = get(sid, SOURCE_ID.BUS);
   const rootAt = load<u64>(unit, VTD.ROOT_TABLE) + bus * ROOT_BYTES;
   const rootPtr = fetch<T>(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
@@ -96,6 +104,7 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
     fault<T>(result, flags, CHECK.LCT_1, 0, at, 0, 0, 0);
     return 0;
   }
+  if (isCached<T>()) store<u64>(unit, at, VTD.CONTEXT_AT);
   const entry = load<u64>(ptr);
   // § L5, L6
   if (check<T>(unit, CHECK.LCT_2, !has(entry, CONTEXT.P))) {

@@ -8,8 +8,9 @@ import { AW_BASE_LEVELS, PASID, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
 import { LEAF, PATH, PATH_STEP, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault, noteGuestAddress } from "./faults";
+import { isCached } from "./held";
 import { markPath } from "./mark";
-import { leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStageMarks } from "./second-stage";
+import { keepSecondTables, leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStageMarks } from "./second-stage";
 import { check, marks } from "../modes";
 
 /** No host address: the fault, or START_OVER, is in `result`. */
@@ -24,7 +25,8 @@ export function locate<T>(
 ): u64 {
   const control = word(pasid, PASID.AW);
   const aw = <i32>get(control, PASID.AW);
-  const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, gpa);
+  const did = get(word(pasid, PASID.DID), PASID.DID);
+  const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, did, gpa);
   if (leaf == NO_LEAF) {
     noteGuestAddress<T>(result, gpa);
     return NOWHERE;
@@ -54,6 +56,7 @@ export function locate<T>(
     }
   }
   if (marks<T>()) store<u64>(unit + VTD.FS_PATH + level * PATH_STEP, writable ? 1 : 0, PATH.WRITABLE);
+  if (isCached<T>()) keepSecondTables(unit, flags, did, aw, gpa, leaf);
   return outputAddress(leaf, leafShift(leaf), gpa);
 }
 
@@ -88,7 +91,7 @@ export function markSecondStage<T>(
 ): u32 {
   const owed = secondStageMarks(write);
   if ((leaf & owed) == owed) return 0;
-  const top = <i32>get(word(pasid, PASID.AW), PASID.AW) + AW_BASE_LEVELS;
+  const top = isCached<T>() ? load<i32>(unit, VTD.SS_FROM) : <i32>get(word(pasid, PASID.AW), PASID.AW) + AW_BASE_LEVELS;
   const last = <i32>get(leaf, LEAF.LEVEL);
   const path = unit + VTD.SS_PATH;
   return markPath<T>(unit, result, flags, met, path, top, last, mask(SSPTE.A), owed, 2, CHECK.SSS_6);

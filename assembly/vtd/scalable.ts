@@ -5,21 +5,22 @@
  */
 import { element, get, has, mask, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
-import { FSPTE, PAGE_SHIFT, PASID, PGTT, SCONTEXT, SSPTE } from "../layout/vtd";
+import { FSPTE, PAGE_SHIFT, PASID, PGTT, SCONTEXT, SCONTEXT_BYTES, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
 import { START_OVER, VTD } from "../layout/vtd-unit";
 import { attributesOf } from "./attributes";
 import { gate, scalableContext } from "./context";
 import { failure, fault, faultOfRequest, noteGuestAddress } from "./faults";
-import { Alone, firstStage, firstStageWritable, markFirstStage, Nested } from "./first-stage";
+import { Alone, firstStage, firstStageWritable, keepFirstTables, markFirstStage, Nested } from "./first-stage";
 import { checkHostPermission } from "./host-permission";
+import { heldPasid, isCached, keepContext, keepPasid } from "./held";
 import { markSecondStage, secondStageMayMark } from "./nested";
 import { passThrough, translated } from "./pass-through";
 import { pasidDirectory, pasidEntry } from "./pasid";
 import { endsInInterruptRange, extraOf, interruptCompletion, isInterruptAddress, succeed, tagsOf } from "./result";
 import {
-  asksWrite, leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStagePermissions,
+  asksWrite, keepSecondTables, leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStagePermissions,
   secondStageRefuses,
 } from "./second-stage";
 import { check, marks } from "../modes";
@@ -34,6 +35,7 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
   const refused = gate<T>(unit, flags, context, pasid);
   if (refused) return fault<T>(result, flags, refused, contextEntry, 0, contextEntry, 0, 0);
 
+  if (isCached<T>()) keepContext(unit, flags, sid, true, context, SCONTEXT_BYTES);
   let id = pasid;
   let kind = flags;
   // § C16
@@ -52,11 +54,16 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
   if (hpte && !has(contextEntry, SCONTEXT.HPTE)) {
     return translated<T>(unit, result, flags, address, contextEntry);
   }
-  const directory = pasidDirectory<T>(unit, result, flags, context, id);
-  if (!directory) return failure<T>(result);
-  const hosted = has(contextEntry, SCONTEXT.HPTE);
-  const entry = pasidEntry<T>(unit, result, flags, contextEntry | directory, directory, id, hosted);
-  if (!entry) return failure<T>(result);
+  let entry: usize = isCached<T>() ? heldPasid(unit, sid, id) : 0;
+  let directory: u64 = 0;
+  if (!isCached<T>() || !entry) {
+    directory = pasidDirectory<T>(unit, result, flags, context, id);
+    if (!directory) return failure<T>(result);
+    const hosted = has(contextEntry, SCONTEXT.HPTE);
+    entry = pasidEntry<T>(unit, result, flags, contextEntry | directory, directory, id, hosted);
+    if (!entry) return failure<T>(result);
+    if (isCached<T>()) keepPasid(unit, flags, sid, id, directory, entry);
+  }
   const control = load<u64>(entry);
   const met = contextEntry | directory | control;
   const others = REQUEST_FLAG.PAGE_REQUEST | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED;
@@ -97,7 +104,7 @@ function unfitFor<T>(unit: usize, flags: u32, entry: usize): u32 {
 function walkFirstStage<T>(
   unit: usize, result: usize, flags: u32, asked: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
-  const leaf = firstStage<T, Alone>(unit, result, flags, met, entry, address);
+  const leaf = firstStage<T, Alone>(unit, result, flags, met, entry, id, address);
   if (leaf == NO_LEAF) return failure<T>(result);
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
@@ -108,6 +115,7 @@ function walkFirstStage<T>(
     const unmarked = markFirstStage<T>(unit, result, flags, met, entry, leaf);
     if (unmarked) return unmarked;
   }
+  if (isCached<T>()) keepFirstTables(unit, flags, entry, id, address, leaf);
   const writable = firstStageWritable(leaf, flags, word(entry, PASID.WPE));
   const dirty = has(leaf, FSPTE.D) || (writable && (flags & REQUEST_FLAG.WRITE) != 0);
   return succeed<T>(
@@ -126,7 +134,8 @@ function walkSecondStage<T>(
   if (check<T>(unit, CHECK.SGN_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
     return faultOfRequest<T>(result, flags, CHECK.SGN_5, met);
   }
-  const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, address);
+  const did = get(word(entry, PASID.DID), PASID.DID);
+  const leaf = secondStage<T, Scalable>(unit, result, flags, met, control & mask(PASID.SSPTPTR), aw, did, address);
   if (leaf == NO_LEAF) return failure<T>(result);
   return finishSecondStage<T>(unit, result, flags, flags, met, entry, address, id, leaf);
 }
@@ -151,6 +160,10 @@ function finishSecondStage<T>(
     const unmarked = markSecondStage<T>(unit, result, flags, met, entry, leaf, write);
     if (unmarked) return unmarked;
   }
+  if (isCached<T>()) {
+    const control = load<u64>(entry);
+    keepSecondTables(unit, flags, get(word(entry, PASID.DID), PASID.DID), <i32>get(control, PASID.AW), address, leaf);
+  }
   const dirty = !counts || has(leaf, SSPTE.D) || write;
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | (dirty ? RESULT_FLAG.DIRTY : 0), output, shift, permissions,
@@ -162,7 +175,7 @@ function finishSecondStage<T>(
 function walkNested<T>(
   unit: usize, result: usize, flags: u32, asked: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
-  const first = firstStage<T, Nested>(unit, result, flags, met, entry, address);
+  const first = firstStage<T, Nested>(unit, result, flags, met, entry, id, address);
   if (first == NO_LEAF) return failure<T>(result);
   const control = load<u64>(entry);
   const firstShift = leafShift(first);
@@ -171,7 +184,8 @@ function walkNested<T>(
   // A translation request asks the second stage for no more than the first stage leaves.
   const wanted = writable ? flags : flags & ~REQUEST_FLAG.WRITE;
   const aw = <i32>get(control, PASID.AW);
-  const second = secondStage<T, Scalable>(unit, result, wanted, met, control & mask(PASID.SSPTPTR), aw, gpa);
+  const did = get(word(entry, PASID.DID), PASID.DID);
+  const second = secondStage<T, Scalable>(unit, result, wanted, met, control & mask(PASID.SSPTPTR), aw, did, gpa);
   if (second == NO_LEAF) {
     noteGuestAddress<T>(result, gpa);
     return failure<T>(result);
@@ -198,6 +212,10 @@ function walkNested<T>(
       const stale = markSecondStage<T>(unit, result, flags, met, entry, second, write);
       if (stale) return stale;
     }
+  }
+  if (isCached<T>()) {
+    keepFirstTables(unit, flags, entry, id, address, first);
+    keepSecondTables(unit, flags, did, aw, gpa, second);
   }
   const firstDirty = has(first, FSPTE.D) || (writable && (flags & REQUEST_FLAG.WRITE) != 0);
   const dirty = firstDirty && (!counts || has(second, SSPTE.D) || write);

@@ -4,13 +4,16 @@
  * VT-d rev 5.10, 3.7 "Second-Stage Translation" and 9.10 "Second-Stage Paging Entries"; conditions
  * LCT.4.3, LSS.*, LGN.2 and LGN.3 in legacy mode, SSS.* in scalable mode.
  */
+import { valueOf } from "../caches";
 import { element, get, has, mask, put } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_OFFSET } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
+import { TABLE_VALUE } from "../layout/vtd-caches";
 import { CAP } from "../layout/vtd-registers";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
+import { heldLevel, heldTable, isCached, keepTables } from "./held";
 import { check, fetch, isMissing, marks, step } from "../modes";
 
 /** The rules' names: LSS.* and LGN.*, or SSS.*. */
@@ -28,13 +31,26 @@ export const NO_LEAF: u64 = 0;
  */
 // @ts-ignore: decorator
 @inline
-export function secondStage<T, M>(unit: usize, result: usize, flags: u32, met: u64, root: u64, aw: i32, input: u64): u64 {
+export function secondStage<T, M>(
+  unit: usize, result: usize, flags: u32, met: u64, root: u64, aw: i32, did: u64, input: u64,
+): u64 {
   const rights = load<u64>(unit, VTD.SS_RIGHTS);
   const top = aw + AW_BASE_LEVELS;
   let table = root;
   let level = top;
-  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let granted: u64 = -1;
+  if (isCached<T>()) {
+    const tables = load<u32>(unit, VTD.SS_TABLES);
+    const held = heldTable(tables, did, 0, input, top, unit + VTD.SS_PATH);
+    if (held >= 0) {
+      table = load<u64>(valueOf(tables, held), TABLE_VALUE.ENTRY) & mask(SSPTE.ADDR);
+      granted = load<u64>(valueOf(tables, held), TABLE_VALUE.GRANTED);
+      level = heldLevel(tables, held) - 1;
+    }
+    store<u32>(unit, level, VTD.SS_FROM);
+    store<u64>(unit, granted, VTD.SS_GRANTED);
+  }
+  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let entry: u64 = 0;
   while (true) {
     const at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
@@ -154,4 +170,13 @@ export function outputAddress(leaf: u64, shift: u64, input: u64): u64 {
 @inline
 export function secondStageMarks(write: bool): u64 {
   return mask(SSPTE.A) | (write ? mask(SSPTE.D) : 0);
+}
+
+/** Holds the tables that the second stage walked last, down to `leaf`. */
+export function keepSecondTables(unit: usize, flags: u32, did: u64, aw: i32, input: u64, leaf: u64): void {
+  if (flags & REQUEST_FLAG.PROBE) return;
+  keepTables(
+    unit, load<u32>(unit, VTD.SS_TABLES), did, 0, input, unit + VTD.SS_PATH, aw + AW_BASE_LEVELS,
+    load<i32>(unit, VTD.SS_FROM), <i32>get(leaf, LEAF.LEVEL), load<u64>(unit, VTD.SS_GRANTED), mask(SSPTE.A),
+  );
 }

@@ -57,7 +57,7 @@ export function vtdWalkMany(unit: usize, requests: usize, results: usize, count:
 }
 
 /** Walks with effects, again as long as somebody changes entries under the walker's hands. */
-function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+export function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
   store<u32>(unit, MAX_RETRIES, VTD.RETRIES);
   store<u32>(unit, 0, VTD.UPDATED);
   while (true) {

@@ -40,4 +40,46 @@ export interface CoreExports {
     flags: number,
     result: number,
   ): number;
+  cacheBytes(sets: number, valueBytes: number, originBytes: number): number;
+  cacheOpen(cache: number, sets: number, valueBytes: number, originBytes: number): void;
+  vtdInvalidateAll(unit: number): void;
+  vtdInvalidateContext(
+    unit: number,
+    granularity: number,
+    did: number,
+    sid: number,
+    functionMask: number,
+    legacy: number,
+  ): void;
+  vtdInvalidateIotlb(
+    unit: number,
+    granularity: number,
+    did: number,
+    low: number,
+    high: number,
+    addressMask: number,
+    leavesOnly: number,
+  ): void;
+  vtdInvalidatePasid(unit: number, granularity: number, did: number, pasid: number): void;
+  vtdInvalidatePasidIotlb(
+    unit: number,
+    granularity: number,
+    did: number,
+    pasid: number,
+    low: number,
+    high: number,
+    addressMask: number,
+    leavesOnly: number,
+  ): void;
+  vtdOrigin(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, origin: number): number;
+  vtdTranslate(
+    unit: number,
+    sid: number,
+    pasid: number,
+    low: number,
+    high: number,
+    flags: number,
+    result: number,
+  ): number;
+  vtdTranslateMany(unit: number, requests: number, results: number, count: number): void;
 }

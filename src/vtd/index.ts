@@ -1,6 +1,7 @@
 /** Intel VT-d. */
 
 export { VtdBatch } from "./batch.ts";
+export { type VtdCachePolicy, type VtdCacheSizes, VtdTranslationCaches } from "./caches.ts";
 export { type CapabilityRegisters, VTD_PRESETS, VtdCapabilities, type VtdPreset } from "./capabilities.ts";
 export {
   type DmaFailure,

@@ -16,6 +16,7 @@ import type { GuestMemory } from "../memory.ts";
 import type { RegisterFragment, ResetKind } from "../registers.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { VtdBatch } from "./batch.ts";
+import type { VtdCachePolicy } from "./caches.ts";
 import { VTD_PRESETS, type VtdCapabilities } from "./capabilities.ts";
 import { describeUnit } from "./describe.ts";
 import { VtdDevice } from "./device.ts";
@@ -39,6 +40,8 @@ export interface VtdUnitOptions {
    * told), or one at each call of `step` ("stepped").
    */
   queue?: "immediate" | "stepped";
+  /** What the unit caches; nothing unless told. */
+  caches?: VtdCachePolicy;
   /** Drop a fault whose requester has an unread record already; permitted to hardware, off unless told. */
   compressFaults?: boolean;
   /** Registers behind ECAP.VCS. */
@@ -89,14 +92,14 @@ export class VtdUnit {
     this.#core = memory.core;
     const { cap, ecap, ver } = capabilities.effective;
     const state = { cap, ecap, version: Number(ver), haw: capabilities.haw };
-    this.#walker = new VtdWalker(memory, { ...state, rtaddr: 0n, translationEnabled: false });
+    this.#walker = new VtdWalker(memory, { ...state, rtaddr: 0n, translationEnabled: false }, options.caches);
     this.#hardware = new VtdHardware({
       capabilities,
       queue,
       compressFaults: options.compressFaults ?? false,
       fragments: virtualCommands ? [virtualCommands] : [],
       bus: this.#bus,
-      caches: NO_CACHES,
+      caches: this.#walker.caches ?? NO_CACHES,
       interrupt: (address, data) => this.onInterrupt(address, data),
       reconfigure: () => {
         const { translates, remapsInterrupts, parts } = this.#hardware;

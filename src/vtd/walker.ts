@@ -1,10 +1,11 @@
-/** VtdWalker: walks Intel VT-d tables in guest memory, without caches, queues or registers. */
+/** VtdWalker: walks Intel VT-d tables in guest memory, without queues or registers; caches if wanted. */
 import { CAP, GSTS } from "../../assembly/layout/vtd-registers.ts";
 import { VTD, VTD_ATTRIBUTES } from "../../assembly/layout/vtd-unit.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
 import { ADDRESS_BITS, type GuestMemory } from "../memory.ts";
 import { getField, setField } from "../structure.ts";
 import { Walker } from "../walker.ts";
+import { type VtdCachePolicy, VtdTranslationCaches } from "./caches.ts";
 import { checkName, faultReason, structureName } from "./names.ts";
 
 /** Source-ids: bus, device, function. */
@@ -50,12 +51,19 @@ export function vtdAttributes(attributes: number): VtdAttributes {
 }
 
 export class VtdWalker extends Walker {
+  /** Translation caches; without them every request is walked. Traces always walk. */
+  readonly caches: VtdTranslationCaches | undefined;
   readonly #memory: GuestMemory;
 
-  /** @throws RangeError, TypeError for a malformed `state`, naming its member, or when memory has no room left */
-  constructor(memory: GuestMemory, state: VtdState) {
+  /**
+   * @param policy what is cached; nothing unless told
+   * @throws RangeError, TypeError for a malformed `state`, naming its member, or when memory has no room left
+   */
+  constructor(memory: GuestMemory, state: VtdState, policy: VtdCachePolicy = "none") {
     const { core } = memory;
-    const { vtdWalk, vtdWalkTraced, vtdWalkMany } = core.exports;
+    const { vtdWalkTraced, vtdTranslate, vtdTranslateMany } = core.exports;
+    const [vtdWalk, vtdWalkMany] =
+      policy === "none" ? [core.exports.vtdWalk, core.exports.vtdWalkMany] : [vtdTranslate, vtdTranslateMany];
     super(
       core,
       {
@@ -70,10 +78,11 @@ export class VtdWalker extends Walker {
       core.allocate(VTD.END),
     );
     this.#memory = memory;
+    this.caches = policy === "none" ? undefined : new VtdTranslationCaches(core, this.unit, policy);
     this.configure(state);
   }
 
-  /** Takes new register values; nothing is cached, so the next walk follows them. */
+  /** Takes new register values. What is cached stays: the architecture says when to invalidate. */
   configure(state: VtdState): void {
     writeState(this.#memory, this.unit, state);
     this.#memory.core.exports.vtdConfigure(this.unit);

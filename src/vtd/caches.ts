@@ -1,0 +1,120 @@
+/**
+ * The translation caches of a unit, in linear memory: how big they are, and what invalidations remove.
+ *
+ * VT-d rev 5.10, 6.2 "Address Translation Caches" and 6.5 "Invalidation of Translation Caches".
+ * Hardware may have any of them or none, and may lose any entry at any time: every policy is permitted.
+ */
+import { WAYS } from "../../assembly/layout/caches.ts";
+import {
+  CONTEXT_ORIGIN_BYTES,
+  CONTEXT_VALUE_BYTES,
+  IOTLB_ORIGIN_BYTES,
+  IOTLB_VALUE_BYTES,
+  PASID_ORIGIN_BYTES,
+  PASID_VALUE_BYTES,
+  TABLE_ORIGIN_BYTES,
+  TABLE_VALUE_BYTES,
+  VTD_POLICY,
+} from "../../assembly/layout/vtd-caches.ts";
+import { VTD } from "../../assembly/layout/vtd-unit.ts";
+import { checkInteger, checkOneOf } from "../check.ts";
+import type { Core } from "../core/core.ts";
+import type { VtdCaches } from "./parts.ts";
+
+/** Entries of each cache: 4 times a power of two. */
+export interface VtdCacheSizes {
+  iotlb: number;
+  contexts: number;
+  pasids: number;
+  /** First- and second-stage paging structures. */
+  firstTables: number;
+  secondTables: number;
+}
+
+/**
+ * "none": every request is walked. "sized": caches of ordinary size. "retain": the unforgiving
+ * hardware, which holds whatever the architecture lets it hold, for as long as it has room.
+ * Sizes given replace those of the policy.
+ */
+export type VtdCachePolicy = "none" | "sized" | "retain" | (Partial<VtdCacheSizes> & { policy: "sized" | "retain" });
+
+const POLICIES = ["sized", "retain"] as const;
+const SIZES: Readonly<Record<"sized" | "retain", VtdCacheSizes>> = {
+  sized: { iotlb: 1024, contexts: 64, pasids: 128, firstTables: 256, secondTables: 256 },
+  retain: { iotlb: 2048, contexts: 256, pasids: 512, firstTables: 1024, secondTables: 1024 },
+};
+
+/** Caches of one unit block; they stay where they are for as long as the memory lives. */
+export class VtdTranslationCaches implements VtdCaches {
+  readonly sizes: VtdCacheSizes;
+  readonly #core: Core;
+  readonly #unit: number;
+
+  /**
+   * @param unit a unit block
+   * @throws RangeError when a size is not 4 times a power of two, or linear memory has no room left
+   */
+  constructor(core: Core, unit: number, policy: Exclude<VtdCachePolicy, "none">) {
+    const { policy: kind, ...sizes } = typeof policy === "string" ? { policy } : policy;
+    checkOneOf("caches", kind, POLICIES);
+    this.#core = core;
+    this.#unit = unit;
+    this.sizes = { ...SIZES[kind], ...sizes };
+    const { iotlb, contexts, pasids, firstTables, secondTables } = this.sizes;
+    core.view.setUint32(unit + VTD.POLICY, kind === "retain" ? VTD_POLICY.RETAIN : 0, true);
+    this.#open(VTD.IOTLB, "iotlb", iotlb, IOTLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
+    this.#open(VTD.CONTEXTS, "contexts", contexts, CONTEXT_VALUE_BYTES, CONTEXT_ORIGIN_BYTES);
+    this.#open(VTD.PASIDS, "pasids", pasids, PASID_VALUE_BYTES, PASID_ORIGIN_BYTES);
+    this.#open(VTD.FS_TABLES, "firstTables", firstTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
+    this.#open(VTD.SS_TABLES, "secondTables", secondTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
+  }
+
+  invalidateContext(granularity: number, did: number, sid: number, functionMask: number, legacy: boolean): void {
+    this.#core.exports.vtdInvalidateContext(this.#unit, granularity, did, sid, functionMask, Number(legacy));
+  }
+
+  invalidatePasid(granularity: number, did: number, pasid: number): void {
+    this.#core.exports.vtdInvalidatePasid(this.#unit, granularity, did, pasid);
+  }
+
+  invalidateIotlb(granularity: number, did: number, address: bigint, addressMask: number, leavesOnly: boolean): void {
+    const [low, high] = halves(address);
+    const hint = Number(leavesOnly);
+    this.#core.exports.vtdInvalidateIotlb(this.#unit, granularity, did, low, high, addressMask, hint);
+  }
+
+  invalidatePasidIotlb(
+    granularity: number,
+    did: number,
+    pasid: number,
+    address: bigint,
+    addressMask: number,
+    leavesOnly: boolean,
+  ): void {
+    const [low, high] = halves(address);
+    const hint = Number(leavesOnly);
+    this.#core.exports.vtdInvalidatePasidIotlb(this.#unit, granularity, did, pasid, low, high, addressMask, hint);
+  }
+
+  /** Host permission tables are walked each time. */
+  invalidateHpt(): void {}
+
+  /** So are interrupt remapping tables. */
+  invalidateInterrupts(): void {}
+
+  invalidateAll(): void {
+    this.#core.exports.vtdInvalidateAll(this.#unit);
+  }
+
+  #open(pointer: number, name: string, entries: number, valueBytes: number, originBytes: number): void {
+    const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
+    if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
+    const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
+    this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
+    this.#core.view.setUint32(this.#unit + pointer, cache, true);
+  }
+}
+
+function halves(address: bigint): [low: number, high: number] {
+  return [Number(BigInt.asUintN(32, address)), Number(address >> 32n)];
+}
