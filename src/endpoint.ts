@@ -3,6 +3,8 @@
  * and page requests (PRI). Both vendors use the same words.
  */
 
+import type { Outcome, Request } from "./iommu.ts";
+
 /** An invalidation request to a device's TLB. */
 export interface DeviceInvalidation {
   /** Absent: translations of requests without PASID. */
@@ -53,6 +55,33 @@ export interface Endpoint {
   respond(response: PageGroupResponse): void;
 }
 
+/** A device that keeps what the unit sends it, and answers as it is told to. */
+export class EndpointLog implements Endpoint {
+  /** VT-d source-id, SMMUv3 StreamID. */
+  readonly sid: number;
+  /** Invalidation requests received, oldest first. */
+  readonly invalidations: DeviceInvalidation[] = [];
+  /** Page group responses received, oldest first. */
+  readonly responses: PageGroupResponse[] = [];
+  /** Answers an invalidation; false is no answer, which times out. Answers everything unless replaced. */
+  onInvalidate: (invalidation: DeviceInvalidation) => boolean = () => true;
+  onResponse: (response: PageGroupResponse) => void = () => {};
+
+  constructor(sid: number) {
+    this.sid = sid;
+  }
+
+  invalidate(invalidation: DeviceInvalidation): boolean {
+    this.invalidations.push(invalidation);
+    return this.onInvalidate(invalidation);
+  }
+
+  respond(response: PageGroupResponse): void {
+    this.responses.push(response);
+    this.onResponse(response);
+  }
+}
+
 /** What an ATS translation request asks for, apart from the address. */
 export interface TranslationOptions {
   pasid?: number;
@@ -85,8 +114,34 @@ export interface TranslationCompletion {
 
 const PAGE = 4096n;
 
+/** The translation request of a device as the unit takes it. */
+export function translationRequest(sid: number, address: bigint, options: TranslationOptions): Request {
+  const { pasid = null, privileged = false, noWrite = false, execute = false } = options;
+  return { sid, pasid, address, type: "translation", access: execute ? "x" : "r", privileged, noWrite };
+}
+
+/** The completion of a translation request that was answered by `outcome`. */
+export function completionOf(outcome: Outcome, options: TranslationOptions): TranslationCompletion {
+  const completion: TranslationCompletion = {
+    status: outcome.answer === "ur" || outcome.answer === "ca" ? outcome.answer : "success",
+    address: 0n,
+    sized: false,
+    size: PAGE,
+    read: false,
+    write: false,
+    execute: false,
+    // Priv repeats the request; a request without PASID has none to repeat.
+    privileged: options.pasid !== undefined && options.privileged === true,
+    global: false,
+    untranslatedOnly: false,
+    nonSnooped: false,
+  };
+  if (!outcome.ok) return completion;
+  return { ...completion, ...completionRange(outcome.address, outcome.pageSize), ...outcome.permissions };
+}
+
 /** Address and size of a completion: above 4 KiB by S and the lowest zero bit from bit 12 up. */
-export function completionRange(address: bigint, size: bigint): { address: bigint; sized: boolean; size: bigint } {
+function completionRange(address: bigint, size: bigint): { address: bigint; sized: boolean; size: bigint } {
   if (size <= PAGE) return { address: address - (address % PAGE), sized: false, size: PAGE };
   const start = address - (address % size);
   return { address: start + size / 2n - PAGE, sized: true, size };

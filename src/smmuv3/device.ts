@@ -5,13 +5,12 @@
 import type { Bus } from "../bus.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
 import {
-  completionRange,
-  type DeviceInvalidation,
-  type Endpoint,
-  type PageGroupResponse,
+  completionOf,
+  EndpointLog,
   type PageRequest,
   type TranslationCompletion,
   type TranslationOptions,
+  translationRequest,
 } from "../endpoint.ts";
 import type { Request } from "../iommu.ts";
 import type { PageRequestOutcome } from "./pri.ts";
@@ -63,30 +62,12 @@ interface Transfer {
 const PAGE = 4096;
 const MAX_ADDRESS = 0xffff_ffff_ffff_ffffn;
 
-export class SmmuDevice implements Endpoint {
-  readonly sid: number;
-  /** Invalidation requests received, oldest first. */
-  readonly invalidations: DeviceInvalidation[] = [];
-  /** Page group responses received, oldest first. */
-  readonly responses: PageGroupResponse[] = [];
-  /** Answers an invalidation; false is no answer, which times out. Answers everything unless replaced. */
-  onInvalidate: (invalidation: DeviceInvalidation) => boolean = () => true;
-  onResponse: (response: PageGroupResponse) => void = () => {};
+export class SmmuDevice extends EndpointLog {
   readonly #port: DevicePort;
 
   constructor(port: DevicePort, sid: number) {
+    super(sid);
     this.#port = port;
-    this.sid = sid;
-  }
-
-  invalidate(invalidation: DeviceInvalidation): boolean {
-    this.invalidations.push(invalidation);
-    return this.onInvalidate(invalidation);
-  }
-
-  respond(response: PageGroupResponse): void {
-    this.responses.push(response);
-    this.onResponse(response);
   }
 
   /** Reads `bytes` at `address`, a request for each 4 KiB touched. */
@@ -102,33 +83,7 @@ export class SmmuDevice implements Endpoint {
 
   /** Asks for a translation (ATS). */
   requestTranslation(address: bigint, options: TranslationOptions = {}): TranslationCompletion {
-    const { pasid, privileged = false, noWrite = false, execute = false } = options;
-    const outcome = this.#port.translate({
-      sid: this.sid,
-      pasid: pasid ?? null,
-      address,
-      type: "translation",
-      access: execute ? "x" : "r",
-      privileged,
-      noWrite,
-    });
-    const completion: TranslationCompletion = {
-      status: outcome.answer === "ur" || outcome.answer === "ca" ? outcome.answer : "success",
-      address: 0n,
-      sized: false,
-      size: BigInt(PAGE),
-      read: false,
-      write: false,
-      execute: false,
-      // § 3.9.1: Priv repeats the request; without a PASID there is none to repeat.
-      privileged: pasid !== undefined && privileged,
-      global: false,
-      untranslatedOnly: false,
-      nonSnooped: false,
-    };
-    if (!outcome.ok) return completion;
-    const { permissions } = outcome;
-    return { ...completion, ...completionRange(outcome.address, outcome.pageSize), ...permissions };
+    return completionOf(this.#port.translate(translationRequest(this.sid, address, options)), options);
   }
 
   /** Asks software to make a page present (PRI). */

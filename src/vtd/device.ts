@@ -6,13 +6,12 @@ import { PAGE_SHIFT } from "../../assembly/layout/vtd.ts";
 import type { Bus } from "../bus.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
 import {
-  completionRange,
-  type DeviceInvalidation,
-  type Endpoint,
-  type PageGroupResponse,
+  completionOf,
+  EndpointLog,
   type PageRequest,
   type TranslationCompletion,
   type TranslationOptions,
+  translationRequest,
 } from "../endpoint.ts";
 import type { Fault, Outcome, Request } from "../iommu.ts";
 import type { BlockedInterrupt, InterruptOutcome } from "./interrupts.ts";
@@ -52,30 +51,12 @@ export interface DevicePort {
 const PAGE = 1 << PAGE_SHIFT;
 const DWORD_BYTES = 4;
 
-export class VtdDevice implements Endpoint {
-  readonly sid: number;
-  /** Invalidation requests received, oldest first. */
-  readonly invalidations: DeviceInvalidation[] = [];
-  /** Page group responses received, oldest first. */
-  readonly responses: PageGroupResponse[] = [];
-  /** Answers an invalidation; false is no answer, which times out. Answers everything unless replaced. */
-  onInvalidate: (invalidation: DeviceInvalidation) => boolean = () => true;
-  onResponse: (response: PageGroupResponse) => void = () => {};
+export class VtdDevice extends EndpointLog {
   readonly #port: DevicePort;
 
   constructor(port: DevicePort, sid: number) {
+    super(sid);
     this.#port = port;
-    this.sid = sid;
-  }
-
-  invalidate(invalidation: DeviceInvalidation): boolean {
-    this.invalidations.push(invalidation);
-    return this.onInvalidate(invalidation);
-  }
-
-  respond(response: PageGroupResponse): void {
-    this.responses.push(response);
-    this.onResponse(response);
   }
 
   /** Reads `bytes` at `address`, a request for each 4 KiB touched. */
@@ -109,30 +90,13 @@ export class VtdDevice implements Endpoint {
 
   /** Asks for a translation (ATS, AT = 01b). */
   requestTranslation(address: bigint, options: TranslationOptions = {}): TranslationCompletion {
-    const { pasid, privileged = false, noWrite = false, execute = false } = options;
-    const access = execute ? "x" : "r";
-    const request: Request = { sid: this.sid, address, type: "translation", access, privileged, noWrite };
-    const outcome = this.#port.translate(pasid === undefined ? request : { ...request, pasid });
-    const completion: TranslationCompletion = {
-      status: outcome.answer === "ur" || outcome.answer === "ca" ? outcome.answer : "success",
-      address: 0n,
-      sized: false,
-      size: BigInt(PAGE),
-      read: false,
-      write: false,
-      execute: false,
-      // § 3.11: PRIV repeats the request; a request without PASID has none to repeat.
-      privileged: pasid !== undefined && privileged,
-      global: false,
-      untranslatedOnly: false,
-      nonSnooped: false,
-    };
-    if (!outcome.ok || completion.status !== "success") return completion;
+    const outcome = this.#port.translate(translationRequest(this.sid, address, options));
+    const completion = completionOf(outcome, options);
+    if (!outcome.ok) return completion;
     return {
       ...completion,
-      ...completionRange(outcome.address, outcome.pageSize),
-      read: outcome.permissions.read,
-      write: outcome.permissions.write,
+      // § 3.11: EXE is 0.
+      execute: false,
       untranslatedOnly: this.#port.untranslatedOnly(),
       nonSnooped: vtdAttributes(outcome.attributes).snoop,
     };
