@@ -83,6 +83,8 @@ export class SmmuPageTable {
     this.#bigEndian = options.bigEndian ?? false;
     this.#locate = options.locate ?? ((address) => address);
     const indexBits = inputBits - this.#shiftOf(this.startLevel);
+    if (indexBits < 1)
+      throw new RangeError(`startLevel: ${this.startLevel} has no index bits for ${inputBits} of input`);
     this.root = allocateTable(pages, bytesOf(Math.max(indexBits + ENTRY_SHIFT, 6)));
   }
 
