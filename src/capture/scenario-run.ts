@@ -95,7 +95,7 @@ class ScenarioRun implements ScenarioTarget {
   readonly #memory: GuestMemory;
   readonly #unit: VtdUnit;
   /** What software wrote, without the unit's accessed and dirty bits. */
-  readonly #written: GuestMemory;
+  readonly #written = new SparsePages([], "zeros");
   readonly #frcd: number;
   readonly #iotlb: number;
   #rtaddr = 0n;
@@ -107,8 +107,7 @@ class ScenarioRun implements ScenarioTarget {
     this.#ecap = putBits(architectureEcap, ECAP.RPS, ridPasid ? 1 : getBits(architectureEcap, ECAP.RPS));
     this.#frcd = Number(getBits(cap, CAP.FRO)) * OFFSET_UNIT;
     this.#iotlb = Number(getBits(this.#ecap, ECAP.IRO)) * OFFSET_UNIT + IOTLB_REG_OFFSET;
-    this.#memory = emptyMemory(ram);
-    this.#written = emptyMemory(ram);
+    this.#memory = memoryOf(new SparsePages([], "zeros"), ram);
     const capabilities = VtdCapabilities.asFound({ ver: VERSION, cap, ecap: this.#ecap }, haw);
     this.#unit = new VtdUnit(this.#memory, { ...unit, capabilities });
   }
@@ -117,8 +116,8 @@ class ScenarioRun implements ScenarioTarget {
     for (const [i, word] of words.entries()) {
       const at = address + BigInt(8 * i);
       this.#memory.write64(at, word);
-      this.#written.write64(at, word);
     }
+    this.#written.write(address, new Uint8Array(BigUint64Array.from(words).buffer));
   }
 
   write(offset: number, bytes: 4 | 8, value: bigint): void {
@@ -213,17 +212,16 @@ class ScenarioRun implements ScenarioTarget {
    * update already. Rev. 5.10, SFS.9 is about updates that are needed. True when that explains the answer.
    */
   #owedBefore(expected: Verdict, asked: Request): boolean {
-    const { cap, haw } = this.#scenario;
+    const { cap, haw, ram } = this.#scenario;
     const registers = { cap, ecap: this.#ecap, version: Number(VERSION), rtaddr: this.#rtaddr };
-    const walker = new VtdWalker(this.#written, { ...registers, haw });
+    const walker = new VtdWalker(memoryOf(this.#written, ram), { ...registers, haw });
     const outcome = walker.translate({ ...asked, probe: true });
     return !outcome.ok && outcome.code === REASON.SFS_9 && expected.codes.includes(outcome.code);
   }
 }
 
-/** RAM of the recorded machine, all zeros. */
-function emptyMemory(ram: Scenario["ram"]): GuestMemory {
-  const host = new SparsePages([], "zeros");
+/** RAM of the recorded machine. */
+function memoryOf(host: SparsePages, ram: Scenario["ram"]): GuestMemory {
   return new GuestMemory({ ram: ram.map((range) => ({ ...range, host })) });
 }
 
