@@ -40,9 +40,9 @@ export const SMMU_CHOICES: readonly Choice[] = [
     outcome: "ignored, in every version",
   },
   {
-    section: "6.3.19",
+    section: "6.3.20",
     when: "GERRORN toggled while the error is not active",
-    outcome: "the error counts as active until the bits are equal again; no interrupt",
+    outcome: "no error becomes active; the next error of that kind toggles GERROR all the same",
   },
   {
     section: "3.5.1",

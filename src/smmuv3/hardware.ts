@@ -49,6 +49,7 @@ export class SmmuHardware {
   readonly updates: WorkMode;
   readonly registers: SmmuRegisters;
   readonly rings: Readonly<Record<"CMDQ" | "EVENTQ" | "PRIQ", Ring>>;
+  readonly interrupts: Interrupts;
   readonly ats: AtsPort;
   readonly events: EventQueue;
   readonly stalls: Stalls;
@@ -68,7 +69,10 @@ export class SmmuHardware {
     const registers = smmuRegisters(features, {
       update: () => this.updates === "immediate" && this.acknowledge(),
       configuration: () => this.configure(),
-      acknowledged: () => this.#goOn(),
+      acknowledged: () => {
+        this.interrupts.acknowledge();
+        this.#goOn();
+      },
       commands: () => this.#goOn(),
       room: () => this.stalls.retryWaiting(),
     });
@@ -80,6 +84,7 @@ export class SmmuHardware {
       PRIQ: new Ring(registers, "PRIQ", PRI_BYTES, features.PRIQS, bits),
     };
     const interrupts = new Interrupts(registers, memory, bus, bits, options.onMessage, options.onLine);
+    this.interrupts = interrupts;
     this.events = new EventQueue(registers, this.rings.EVENTQ, bus, interrupts, options.onEvent);
     this.ats = new AtsPort(features);
     this.pri = new PriQueue(features, registers, this.rings.PRIQ, bus, interrupts, this.ats, options.pasidRequired);
@@ -124,6 +129,7 @@ export class SmmuHardware {
   reset(): void {
     this.registers.reset("cold");
     this.#bypass = this.registers.get("GBPA");
+    this.interrupts.active = 0n;
     this.ats.hasTimedOut = false;
     this.configure();
     this.stalls.terminateAll();

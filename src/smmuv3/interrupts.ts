@@ -7,6 +7,7 @@
 import { GERROR, IRQ_CFG0, IRQ_CFG1, IRQ_CTRL } from "../../assembly/layout/smmuv3-registers.ts";
 import type { Bus } from "../bus.ts";
 import type { GuestMemory } from "../memory.ts";
+import { getBits, maskOf } from "../structure.ts";
 import type { SmmuRegisters } from "./registers.ts";
 
 /** The wired outputs: event queue, PRI queue, CMD_SYNC completion, global error; "sev" wakes processors in WFE. */
@@ -39,6 +40,8 @@ export class Interrupts {
   readonly #oasBits: number;
   readonly #message: MessageSink;
   readonly #line: LineSink;
+  /** Not just GERROR ^ GERRORN: software that toggles a bit of GERRORN for nothing activates no error. */
+  #active = 0n;
 
   constructor(
     registers: SmmuRegisters,
@@ -79,13 +82,27 @@ export class Interrupts {
   }
 
   isActive(error: GERROR): boolean {
-    return this.#registers.has("GERROR", error) !== this.#registers.has("GERRORN", error);
+    return getBits(this.#active, error) === 1n;
+  }
+
+  /** Software wrote GERRORN: where it equals GERROR nothing is active any more. */
+  acknowledge(): void {
+    this.#active &= this.#registers.get("GERROR") ^ this.#registers.get("GERRORN");
+  }
+
+  /** Errors that are active, at their places in GERROR. */
+  get active(): bigint {
+    return this.#active;
+  }
+  set active(errors: bigint) {
+    this.#active = errors;
   }
 
   /** A global error happened. */
   error(error: GERROR): void {
     // § 7.5: an error that is active already is not toggled again.
     if (this.isActive(error)) return;
+    this.#active |= maskOf(error);
     this.#registers.setField("GERROR", error, !this.#registers.has("GERROR", error));
     // § 7.5.1: an MSI that failed is not told of by another to the same address.
     if (error !== GERROR.MSI_GERROR_ABT_ERR) this.raise("gerror");

@@ -1,4 +1,5 @@
 /** Snapshots of an SMMU: everything that software or a device could notice, memory and devices apart. */
+import { hex } from "../check.ts";
 import { type Json, type Snapshot, seal, unseal } from "../snapshot.ts";
 import type { SmmuHardware } from "./hardware.ts";
 
@@ -7,6 +8,7 @@ const KIND = "smmuv3";
 interface SavedState {
   registers: Record<string, string>;
   bypass: string;
+  errors: string;
   stalls: Json;
   timedOut: boolean;
 }
@@ -14,7 +16,8 @@ interface SavedState {
 export function saveUnit(hardware: SmmuHardware): Snapshot {
   return seal(KIND, configurationOf(hardware), {
     registers: hardware.registers.snapshot(),
-    bypass: String(hardware.bypass),
+    bypass: hex(hardware.bypass),
+    errors: hex(hardware.interrupts.active),
     stalls: hardware.stalls.save(),
     timedOut: hardware.ats.hasTimedOut,
   });
@@ -25,6 +28,7 @@ export function restoreUnit(hardware: SmmuHardware, snapshot: Snapshot): void {
   const state = unseal(KIND, configurationOf(hardware), snapshot) as unknown as SavedState;
   hardware.registers.restore(state.registers);
   hardware.bypass = BigInt(state.bypass);
+  hardware.interrupts.active = BigInt(state.errors);
   hardware.stalls.load(state.stalls);
   hardware.ats.hasTimedOut = state.timedOut;
   hardware.configure();

@@ -64,6 +64,7 @@ describe("command queue, IHI 0070 3.5 and 7.1", () => {
     bench.send(SYNC, SYNC);
     expect([bench.read(R.CMDQ_CONS) & 0xf_ffff, error(bench), bench.read(R.GERROR)]).toEqual([1, 2, CMDQ_ERR]);
     bench.write(R.GERRORN, CMDQ_ERR);
+    // The same error again.
     expect([bench.read(R.CMDQ_CONS) & 0xf_ffff, bench.read(R.GERROR)]).toEqual([1, 0]);
     bench.memory.heal();
     bench.write(R.GERRORN, 0);
@@ -406,6 +407,21 @@ describe("interrupts and global errors, IHI 0070 3.18 and 7.5", () => {
     // MSI_EVENTQ_ABT_ERR, then the message that tells of it aborts too: MSI_GERROR_ABT_ERR.
     expect(bench.read(R.GERROR)).toBe((1 << 5) | (1 << 7));
     expect(heard).toEqual(["eventq", "gerror"]);
+  });
+
+  it("GERRORN toggled for nothing activates nothing", () => {
+    const bench = faulty();
+    const heard = listen(bench);
+    bench.write(R.IRQ_CTRL, 5);
+    bench.write(R.GERRORN, 0x1fd);
+    bench.send(SYNC);
+    fault(bench);
+    expect([bench.read(R.GERROR), bench.read(R.GERRORN), bench.read(R.CMDQ_CONS), heard[0]]).toEqual([
+      0,
+      0x1fd,
+      1,
+      "eventq",
+    ]);
   });
 
   it("an error that is active is not toggled a second time", () => {
