@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HOLE, Rig, range, SID } from "../support/vtd-rig.ts";
+import { GCMD, HOLE, Rig, range, SID } from "../support/vtd-rig.ts";
 
 /** Fields of a PASID entry's third word. */
 const SRE = 1n;
@@ -212,9 +212,12 @@ describe("First-stage translation, VT-d 5.10 3.6", () => {
     const device = rig.unit.device(SID);
     expect(device.write(0xfee0_1004n, Uint8Array.of(0x41, 0, 0, 0))).toMatchObject({ ok: true });
     expect(rig.messages).toEqual([[0xfee0_1004n, 0x41]]);
+    // Without interrupt remapping the rest is refused too, but silently.
+    expect(rig.read(0xfee0_1000n)).toBe("UR unrecorded");
+    expect(rig.write(0xfee0_1000n)).toBe("UR unrecorded");
     rig.w64(0xb8, rig.page());
-    rig.command(24);
-    rig.command(25);
+    rig.command(GCMD.SIRTP);
+    rig.command(GCMD.IRE);
     expect(rig.read(0xfee0_1000n)).toBe("UR 29");
     expect(rig.write(0xfee0_1000n)).toBe("UR 29");
     expect(rig.read(0xfee0_1000n, { zeroLength: true })).toBe("ok fee01000");
