@@ -8,19 +8,28 @@ import type { SmmuEvent } from "./event-record.ts";
 /**
  * The event of a fault, without the fields of a stall.
  * @param result pointer to the walk's result: it has the access as the STE overrides it
+ * @param mayWrite whether a mere write of the same request would be permitted; asked for atomics only
  */
-export function eventOf(request: Request, fault: Fault, core: Core, result: number): SmmuEvent {
+export function eventOf(
+  request: Request,
+  fault: Fault,
+  core: Core,
+  result: number,
+  mayWrite: (request: Request) => boolean,
+): SmmuEvent {
   const { access = "r" } = request;
   const effective = core.view.getUint32(result + RESULT.EFFECTIVE, true);
-  // § 3.1: an atomic is reported as a write.
-  const isRead = access === "r" || access === "x";
+  // § 13.1.1: an atomic is reported as a write, unless reading is all that it may not do.
+  const isAtomicRead =
+    access === "a" && fault.code === EVENT_NUMBER.F_PERMISSION && isInput(fault) && mayWrite(request);
+  const isRead = access === "r" || access === "x" || isAtomicRead;
   return {
     number: fault.code,
     StreamID: request.sid,
     SubstreamID: request.pasid ?? null,
     PnU: (effective & REQUEST_FLAG.PRIVILEGED) !== 0,
     // § 7.3: InD is 0 for writes.
-    InD: isRead && (effective & REQUEST_FLAG.EXECUTE) !== 0,
+    InD: access !== "a" && isRead && (effective & REQUEST_FLAG.EXECUTE) !== 0,
     RnW: isRead,
     S2: fault.stage === 2,
     CLASS: fault.class,
@@ -30,6 +39,10 @@ export function eventOf(request: Request, fault: Fault, core: Core, result: numb
     FetchAddr: fault.fetchAddress,
     ...(fault.code === EVENT_NUMBER.F_BAD_ATS_TREQ ? translationRequest(request) : {}),
   };
+}
+
+function isInput(fault: Fault): boolean {
+  return fault.class === EVENT_CLASS.IN;
 }
 
 /** § 7.3.16: TTRnW counts for accesses to translation tables. */

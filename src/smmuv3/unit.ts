@@ -255,7 +255,8 @@ export class Smmuv3 {
   /** Records the event of a fault that ends the transaction; hands back that of a stall. */
   #judge(request: Request, fault: Fault, result: number): Attempt {
     if (request.probe || !fault.recorded) return { outcome: fault };
-    const event = eventOf(request, fault, this.#memory.core, result);
+    const mayWrite = (atomic: Request): boolean => this.#walker.translate({ ...atomic, access: "w", probe: true }).ok;
+    const event = eventOf(request, fault, this.#memory.core, result, mayWrite);
     if (fault.answer === "stall") return { stall: event };
     this.#hardware.events.record(event);
     return { outcome: fault };

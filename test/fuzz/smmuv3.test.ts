@@ -14,6 +14,7 @@ import { REGIONS } from "../support/smmu-cases/image.ts";
 import { observable } from "../support/smmu-compare.ts";
 import { eventWords } from "../support/smmu-events.ts";
 import { type OracleFault, type OracleMemory, type OracleState, smmuOracle } from "../support/smmu-oracle/index.ts";
+import { CLASS, EVENT } from "../support/smmu-oracle/model.ts";
 
 const ACTIONS = 40;
 const TAPE = 1000;
@@ -242,7 +243,11 @@ class Attack {
     count(wanted.ok ? "translated" : `${wanted.answer} ${wanted.code.toString(16)}`);
     const [words] = written;
     if (!wanted.ok && words && wanted.recorded && request.type === "untranslated") {
-      this.#checkEvent(request, wanted, words);
+      // An atomic that might only not read is reported as a read: IHI 0070 13.1.1.
+      const mayWrite = (): boolean => smmuOracle(overlay, this.#state(), { ...request, access: "w", probe: true }).ok;
+      const isRead =
+        request.access === "a" && wanted.code === EVENT.F_PERMISSION && wanted.class === CLASS.IN && mayWrite();
+      this.#checkEvent(isRead ? { ...request, access: "r" } : request, wanted, words);
     }
   }
 

@@ -293,6 +293,22 @@ describe("every event that a transaction can cause", () => {
   });
 });
 
+describe("atomics, IHI 0070 13.1.1", () => {
+  it("that may write but not read are reported as reads, all others as writes", () => {
+    const bench = new SmmuBench();
+    // Stage 2 only: S2T0SZ 25, S2SL0 1, S2PS 48 bits, S2AA64, S2R; three gigabytes with S2AP 10, 01 and 00.
+    const s2 = 25n | (1n << 6n) | (5n << 16n) | (1n << 19n) | (1n << 26n);
+    bench.ste(SID, 0b1101n, 0n, s2 << 32n, FREE);
+    bench.store(FREE, 0x4000_0000n | 0x7bdn, 0x4000_0000n | 0x77dn, 0x4000_0000n | 0x73dn);
+    for (const address of [0x10n, 0x4000_0010n, 0x8000_0010n]) bench.smmu.translate({ sid: SID, address, access: "a" });
+    expect(bench.events().map(([number, word]) => [(number as bigint) % 256n, (word as bigint) & READ])).toEqual([
+      [0x13n, READ],
+      [0x13n, 0n],
+      [0x13n, 0n],
+    ]);
+  });
+});
+
 describe("suppression, IHI 0070 7.2 and 7.3", () => {
   it("CD.R = 0 records nothing, terminated all the same", () => {
     const bench = new SmmuBench();
