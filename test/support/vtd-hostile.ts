@@ -5,7 +5,7 @@
  * memory (status writes, page requests, devices' data) is copied to the oracle's side afterwards.
  */
 import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
-import { type Snapshot, VtdCapabilities, type VtdFeatures, VtdUnit } from "../../src/index.ts";
+import { type Snapshot, type VtdCachePolicy, VtdCapabilities, type VtdFeatures, VtdUnit } from "../../src/index.ts";
 import type { Choices } from "./choices.ts";
 import type { VtdCase } from "./vtd-cases/case.ts";
 import { addressOf, ROM } from "./vtd-cases/tables.ts";
@@ -29,6 +29,7 @@ interface Saved {
 export class HostileGuest {
   readonly unit: VtdUnit;
   readonly #choices: Choices;
+  readonly #cached: boolean;
   readonly #case: VtdCase;
   readonly #features: Readonly<VtdFeatures>;
   readonly #mine = new WalkerWorld();
@@ -39,16 +40,25 @@ export class HostileGuest {
   #rtaddr = 0n;
   #saved: Saved | undefined;
 
-  constructor(choices: Choices, vtdCase: VtdCase) {
+  /** What changed since caches were last emptied: results may be stale. */
+  #stale = true;
+
+  /** @param caches with any, only results that follow a whole invalidation are held against the oracle */
+  constructor(choices: Choices, vtdCase: VtdCase, caches: VtdCachePolicy = "none") {
+    this.#cached = caches !== "none";
     this.#choices = choices;
     this.#case = vtdCase;
-    this.#requests = [...vtdCase.requests];
-    this.#capabilities = capabilitiesOf(choices, vtdCase.state);
+    const { sid, pasid } = vtdCase.requests[0] as OracleRequest;
+    // Random tables share domains, which caches need not tell apart: one address space only.
+    const alike = (request: OracleRequest) => request.sid === sid && request.pasid === pasid;
+    this.#requests = vtdCase.requests.filter((request) => !this.#cached || alike(request));
+    this.#capabilities = capabilitiesOf(choices, vtdCase.state, this.#cached);
     this.#features = this.#capabilities.features;
     this.#oracle.load(vtdCase);
     this.#mine.load(this.#oracle, vtdCase.poisoned);
     this.unit = new VtdUnit(this.#mine.memory, {
       capabilities: this.#capabilities,
+      caches,
       queue: choices.pick(["immediate", "stepped"]),
       compressFaults: choices.chance(20),
     });
@@ -75,7 +85,11 @@ export class HostileGuest {
   act(): Complaint {
     const choices = this.#choices;
     const request = choices.pick(this.#requests);
-    if (choices.chance(45)) return this.#translate(request);
+    if (choices.chance(this.#cached ? 80 : 45)) {
+      if (this.#cached && this.#stale && choices.chance(40)) this.#flush();
+      return this.#translate(request);
+    }
+    this.#stale = true;
     switch (choices.below(14)) {
       case 0:
       case 1:
@@ -119,8 +133,22 @@ export class HostileGuest {
     return this.#invariants();
   }
 
+  /** SRTP with CAP.ESRTPS = 1 drops all that is cached for DMA. */
+  #flush(): void {
+    const { mmio } = this.unit;
+    mmio.write(REG.RTADDR, 8, this.#rtaddr);
+    this.#write(REG.GCMD, 4, mmio.read(REG.GSTS, 4) | (1n << BigInt(GCMD.SRTP & 63)));
+    this.#settle();
+    this.#stale = false;
+  }
+
   #translate(request: OracleRequest): Complaint {
     const { unit } = this;
+    if (this.#cached && this.#stale) {
+      unit.translate(request);
+      this.#settle();
+      return this.#invariants();
+    }
     const gsts = unit.mmio.read(REG.GSTS, 4);
     const { cap, ecap } = this.#capabilities.effective;
     const state: OracleState = {
@@ -347,10 +375,10 @@ export class HostileGuest {
 }
 
 /** What the walk depends on is the case's; the rest is random. */
-function capabilitiesOf(choices: Choices, { cap, ecap, version, haw }: OracleState): VtdCapabilities {
+function capabilitiesOf(choices: Choices, { cap, ecap, version, haw }: OracleState, cached: boolean): VtdCapabilities {
   const records = BigInt(choices.pick([0, 0, 1, 7, 255]));
   let all = cap | (0x100n << 24n) | (records << 40n) | (choices.bits(1) << 39n) | (choices.bits(6) << 48n);
-  all |= (choices.bits(2) << 5n) | (choices.bits(2) << 62n);
+  all |= (choices.bits(2) << 5n) | (choices.bits(2) << 62n) | (cached ? 1n << 63n : 0n);
   const more =
     ecap | (0xfn << 8n) | (choices.bits(1) << 4n) | (0xfn << 20n) | (choices.bits(3) << 60n) | (choices.bits(1) << 42n);
   return VtdCapabilities.asFound({ ver: BigInt(version), cap: all, ecap: more }, haw);
