@@ -348,7 +348,7 @@ export class HostileGuest {
   }
 
   #poke(address: bigint, word: bigint): void {
-    if (!this.#mine.memory.contains(address, 8) || address >= ROM.base) return;
+    if (address >= ROM.base || !this.#mine.memory.contains(address, 8)) return;
     this.#mine.memory.write64(address, word);
   }
 
