@@ -57,6 +57,26 @@ for (const kind of ["first-stage", "second-stage", "nested"] as const) {
 kernels["smmuv3 stage 1 walk, hot"] = (native) => smmuKernel("smmuv3 stage 1 walk, hot", hotSmmu, hotTimes, native);
 kernels["smmuv3 stage 1 walk, cold"] = (native) => smmuKernel("smmuv3 stage 1 walk, cold", coldSmmu, 1, native);
 
+/** Pages of many PASIDs, more than the IOTLB in question holds, or fewer. */
+const pagesVtd = (requests: number): VtdShape => ({
+  ...hotVtd("first-stage"),
+  pasids: 64,
+  pools: 16,
+  pages: 64,
+  requests,
+});
+const cached: readonly (readonly [string, number, number])[] = [
+  ["vtd IOTLB hit, fits L1", 64, 128],
+  ["vtd IOTLB hit, fits L2", 2048, 1024],
+  ["vtd IOTLB miss", 2048, 4],
+];
+for (const [name, requests, sets] of cached) {
+  const times = smoke ? 2 : Math.ceil(200_000 / requests);
+  kernels[name] = (native) => vtdKernel(name, pagesVtd(requests), times, native, sets);
+}
+kernels["vtd walk, as the misses"] = (native) =>
+  vtdKernel("vtd walk, as the misses", pagesVtd(2048), smoke ? 2 : 100, native);
+
 if (options.growth) {
   await growth(smoke, { rounds: smoke ? 1 : 5, samples: 2 }, options.svg);
   process.exit(0);

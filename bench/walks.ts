@@ -1,4 +1,5 @@
 /** The walk kernels: the same tables and requests for Wasm (batch and single calls), TypeScript and C. */
+import { WAYS } from "../assembly/layout/caches.ts";
 import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
 import { SmmuWalker, VtdWalker } from "../src/index.ts";
 import type { Walker } from "../src/walker.ts";
@@ -20,6 +21,8 @@ interface Plain {
 interface WalkSet {
   name: string;
   vendor: "vtd" | "smmu";
+  /** Sets of an IOTLB in front of the walk. */
+  iotlbSets?: number | undefined;
   ram: BenchRam;
   requests: readonly BenchRequest[];
   walker: Walker;
@@ -30,12 +33,16 @@ interface WalkSet {
   times: number;
 }
 
-/** @param times how often a round walks all requests */
+/**
+ * @param times how often a round walks all requests
+ * @param iotlbSets translates through an IOTLB of so many sets (and the caches behind it) instead
+ */
 export async function vtdKernel(
   name: string,
   shape: VtdShape,
   times: number,
   native: Native | undefined,
+  iotlbSets?: number,
 ): Promise<Kernel> {
   const { ram, cap, ecap, rtaddr, haw, requests } = vtdData(shape);
   const low = (value: bigint) => Number(value & 0xffff_ffffn);
@@ -47,9 +54,14 @@ export async function vtdKernel(
     ram,
     requests,
     times,
-    walker: new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }),
+    iotlbSets,
+    walker: new VtdWalker(
+      ram.memory,
+      { cap, ecap, rtaddr, haw },
+      iotlbSets ? { policy: "sized", iotlb: iotlbSets * WAYS } : "none",
+    ),
     plain:
-      shape.kind === "first-stage"
+      shape.kind === "first-stage" && !iotlbSets
         ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw })
         : undefined,
     configure: [cap, ecap, rtaddr, haw],
@@ -94,14 +106,16 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     await native.command(`ram ${native.file(ram.bytes)} ${ram.bytes.length}`);
     await native.command(`requests ${native.file(records)} ${requests.length}`);
     await native.command(`${set.vendor} ${set.configure.map((value) => value.toString(16)).join(" ")}`);
-    const [, sum, faults] = await native.command(`walk ${set.vendor} 1`);
+    if (set.iotlbSets) await native.command(`iotlb ${set.iotlbSets}`);
+    const how = set.iotlbSets ? "cached" : set.vendor;
+    const [, sum, faults] = await native.command(`walk ${how} 1`);
     same(set.name, NATIVE, expected, Number(sum), Number(faults));
     implementations.push({
       name: NATIVE,
-      round: async () => Number((await native.command(`walk ${set.vendor} ${times}`))[0]) / 1e6,
+      round: async () => Number((await native.command(`walk ${how} ${times}`))[0]) / 1e6,
     });
   }
-  const cWasm = CWasm.load(ram.bytes, records, requests.length);
+  const cWasm = set.iotlbSets ? undefined : CWasm.load(ram.bytes, records, requests.length);
   if (cWasm) {
     const [a, b, c, d, e] = set.configure as [bigint, never, never, never, never];
     if (set.vendor === "vtd") cWasm.exports.set_vtd(a, b, c, d);

@@ -5,7 +5,8 @@
  *   requests PATH COUNT         reads request records
  *   vtd CAP ECAP RTADDR HAW     sets the unit up
  *   smmu STRTAB_BASE STRTAB_BASE_CFG IDR0 IDR1 IDR5
- *   walk vtd|smmu TIMES         walks all requests TIMES times -> nanoseconds, sum of outputs, faults
+ *   iotlb SETS                  opens an empty IOTLB
+ *   walk vtd|smmu|cached TIMES         walks all requests TIMES times -> nanoseconds, sum of outputs, faults
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +40,7 @@ static void *map(const char *path, u64 bytes) {
 }
 
 static void walk(const char *vendor, long times) {
-  u32 (*one)(const request *, result *) = vendor[0] == 'v' ? vtd_walk : smmu_walk;
+  u32 (*one)(const request *, result *) = vendor[0] == 'v' ? vtd_walk : vendor[0] == 's' ? smmu_walk : cache_translate;
   u64 sum = 0, faults = 0, start = now();
   for (long t = 0; t < times; t++)
     for (long i = 0; i < request_count; i++) {
@@ -69,6 +70,9 @@ int main(void) {
       puts("ok");
     } else if (sscanf(line, "smmu %llx %llx %llx %llx %llx", &a, &b, &c, &d, &e) == 5) {
       smmu_configure(a, (u32)b, (u32)c, (u32)d, (u32)e);
+      puts("ok");
+    } else if (sscanf(line, "iotlb %llu", &a) == 1) {
+      cache_open((u32)a);
       puts("ok");
     } else if (sscanf(line, "walk %15s %llu", vendor, &a) == 2) {
       walk(vendor, (long)a);
