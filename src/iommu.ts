@@ -97,6 +97,25 @@ export interface Fault {
 
 export type Outcome = Translation | Fault;
 
+/** What a device gets where the architecture neither numbers nor records why. */
+export function silentFault(answer: Fault["answer"], check = ""): Fault {
+  return {
+    ok: false,
+    answer,
+    code: 0,
+    name: "",
+    recorded: false,
+    check,
+    stage: 0,
+    level: 0,
+    fetchAddress: 0n,
+    ipa: 0n,
+    entry: 0n,
+    class: 0,
+    tableWrite: false,
+  };
+}
+
 /** Takes a message-signalled interrupt that a unit sends: a write of the dword `data` to `address`. */
 export type InterruptSink = (address: bigint, data: number) => void;
 

@@ -5,7 +5,7 @@
  * CMD_RESUME or CMD_STALL_TERM. Where no event can be written (no room, or as many records open as
  * STALL_MAX allows) the transaction waits, and is tried anew from the start once one can.
  */
-import type { Outcome, Request } from "../iommu.ts";
+import { type Outcome, type Request, silentFault } from "../iommu.ts";
 import type { Json } from "../snapshot.ts";
 import type { SmmuEvent } from "./event-record.ts";
 
@@ -81,7 +81,7 @@ export class Stalls {
     const held = this.#held.find((one) => one.tag === tag && one.request.sid === sid);
     if (!held) return;
     held.tag = undefined;
-    if (action !== "retry") this.#finish(held, terminated(action));
+    if (action !== "retry") this.#finish(held, silentFault(action));
     else this.#tryOnce(held);
     this.retryWaiting();
   }
@@ -100,7 +100,7 @@ export class Stalls {
   #terminate(matches: (held: Held) => boolean): void {
     const gone = this.#held.filter(matches);
     this.#held = this.#held.filter((held) => !matches(held));
-    for (const held of gone) this.#host.finish(held.transaction, held.request, terminated("abort"));
+    for (const held of gone) this.#host.finish(held.transaction, held.request, silentFault("abort"));
   }
 
   /** False: it still waits. */
@@ -163,23 +163,4 @@ export class Stalls {
 
 function isWaiting(held: Held): boolean {
   return held.tag === undefined;
-}
-
-/** What a device gets whose transaction is terminated. */
-export function terminated(answer: Termination): Outcome {
-  return {
-    ok: false,
-    answer,
-    code: 0,
-    name: "",
-    recorded: false,
-    check: "",
-    stage: 0,
-    level: 0,
-    fetchAddress: 0n,
-    ipa: 0n,
-    entry: 0n,
-    class: 0,
-    tableWrite: false,
-  };
 }

@@ -11,7 +11,7 @@ import { Bus } from "../bus.ts";
 import { checkBigInt, checkInteger, checkOneOf } from "../check.ts";
 import type { Core } from "../core/core.ts";
 import type { PageRequest } from "../endpoint.ts";
-import type { Fault, InterruptSink, Outcome, Request, Trace } from "../iommu.ts";
+import { type Fault, type InterruptSink, type Outcome, type Request, silentFault, type Trace } from "../iommu.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { RegisterFragment, ResetKind } from "../registers.ts";
 import type { Snapshot } from "../snapshot.ts";
@@ -269,18 +269,4 @@ function checkPageRequest({ sid, pasid, address, group }: PageRequest): void {
 }
 
 /** § 3.1 0.1: an access to a protected region is blocked silently. */
-const PROTECTED: Fault = {
-  ok: false,
-  answer: "ur",
-  code: 0,
-  name: "",
-  recorded: false,
-  check: "PMR",
-  stage: 0,
-  level: 0,
-  fetchAddress: 0n,
-  ipa: 0n,
-  entry: 0n,
-  class: 0,
-  tableWrite: false,
-};
+const PROTECTED: Fault = silentFault("ur", "PMR");
