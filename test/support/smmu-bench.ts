@@ -3,6 +3,7 @@
  * MMIO and guest memory; offsets and bits are written out here, from IHI 0070, not from our layout.
  */
 import { GuestMemory, type SmmuOptions, Smmuv3 } from "../../src/index.ts";
+import { REG } from "./smmu-fields.ts";
 
 export const RAM = 0x4000_0000n;
 export const RAM_BYTES = 0x100_0000n;
@@ -14,41 +15,7 @@ export const CDS = RAM + 0x5_0000n;
 /** Where tests may put things. */
 export const FREE = RAM + 0x10_0000n;
 
-export const R = {
-  IDR0: 0x0,
-  IDR1: 0x4,
-  IDR3: 0xc,
-  IDR5: 0x14,
-  CR0: 0x20,
-  CR0ACK: 0x24,
-  CR1: 0x28,
-  CR2: 0x2c,
-  GBPA: 0x44,
-  IRQ_CTRL: 0x50,
-  IRQ_CTRLACK: 0x54,
-  GERROR: 0x60,
-  GERRORN: 0x64,
-  GERROR_IRQ_CFG0: 0x68,
-  GERROR_IRQ_CFG1: 0x70,
-  GERROR_IRQ_CFG2: 0x74,
-  STRTAB_BASE: 0x80,
-  STRTAB_BASE_CFG: 0x88,
-  CMDQ_BASE: 0x90,
-  CMDQ_PROD: 0x98,
-  CMDQ_CONS: 0x9c,
-  EVENTQ_BASE: 0xa0,
-  EVENTQ_IRQ_CFG0: 0xb0,
-  EVENTQ_IRQ_CFG1: 0xb8,
-  EVENTQ_IRQ_CFG2: 0xbc,
-  PRIQ_BASE: 0xc0,
-  PRIQ_IRQ_CFG0: 0xd0,
-  PRIQ_IRQ_CFG1: 0xd8,
-  PRIQ_IRQ_CFG2: 0xdc,
-  EVENTQ_PROD: 0x1_00a8,
-  EVENTQ_CONS: 0x1_00ac,
-  PRIQ_PROD: 0x1_00c8,
-  PRIQ_CONS: 0x1_00cc,
-} as const;
+export { REG as R };
 
 export const SMMUEN = 1;
 export const PRIQEN = 2;
@@ -81,17 +48,17 @@ export class SmmuBench {
     this.log2Events = log2Events;
     this.memory = new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES }] });
     this.smmu = new Smmuv3(this.memory, rest);
-    this.write(R.CR2, cr2);
-    this.write64(R.STRTAB_BASE, STRTAB);
-    this.write(R.STRTAB_BASE_CFG, 6);
-    this.write64(R.CMDQ_BASE, CMDQ | BigInt(log2Commands));
-    this.write64(R.EVENTQ_BASE, EVENTQ | BigInt(log2Events));
-    this.write64(R.PRIQ_BASE, PRIQ | BigInt(log2PageRequests));
+    this.write(REG.CR2, cr2);
+    this.write64(REG.STRTAB_BASE, STRTAB);
+    this.write(REG.STRTAB_BASE_CFG, 6);
+    this.write64(REG.CMDQ_BASE, CMDQ | BigInt(log2Commands));
+    this.write64(REG.EVENTQ_BASE, EVENTQ | BigInt(log2Events));
+    this.write64(REG.PRIQ_BASE, PRIQ | BigInt(log2PageRequests));
     this.enable(cr0);
   }
 
   enable(cr0: number): void {
-    this.write(R.CR0, cr0);
+    this.write(REG.CR0, cr0);
     this.smmu.acknowledge();
   }
   read(offset: number): number {
@@ -119,7 +86,7 @@ export class SmmuBench {
   /** Puts commands into the queue and tells the SMMU. */
   send(...commands: readonly (readonly [bigint, bigint])[]): void {
     this.place(...commands);
-    this.write(R.CMDQ_PROD, this.#prod);
+    this.write(REG.CMDQ_PROD, this.#prod);
   }
   /** Where the driver's next command will stand, wrap flag included. */
   get prod(): number {
@@ -133,11 +100,11 @@ export class SmmuBench {
   events(): bigint[][] {
     const out: bigint[][] = [];
     const size = 2 ** this.log2Events;
-    for (const prod = this.read(R.EVENTQ_PROD) % (2 * size); this.#cons !== prod; ) {
+    for (const prod = this.read(REG.EVENTQ_PROD) % (2 * size); this.#cons !== prod; ) {
       out.push(this.record(this.#cons % size));
       this.#cons = (this.#cons + 1) % (2 * size);
     }
-    this.write(R.EVENTQ_CONS, (this.read(R.EVENTQ_CONS) & WRAP) | this.#cons);
+    this.write(REG.EVENTQ_CONS, (this.read(REG.EVENTQ_CONS) & WRAP) | this.#cons);
     return out;
   }
   /** A record by its place. */
@@ -160,6 +127,11 @@ export class SmmuBench {
 }
 
 export const SYNC: readonly [bigint, bigint] = [0x46n, 0n];
+/** CMD_SYNC with an MSI: CS = 1. */
+export const syncMsi = (address: bigint, data: bigint): [bigint, bigint] => [
+  0x46n | (1n << 12n) | (data << 32n),
+  address,
+];
 /** CMD_CFGI_ALL. */
 export const CFGI_ALL: readonly [bigint, bigint] = [0x04n, 31n];
 /** V = 1; Config bypass, abort. */
