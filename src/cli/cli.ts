@@ -1,6 +1,9 @@
 /** Picks the verb, and turns what went wrong into one line and an exit code. */
 import { InputError } from "../capture/input.ts";
+import { decode } from "./decode.ts";
 import { demo } from "./demo.ts";
+import { encode } from "./encode.ts";
+import { fields } from "./fields.ts";
 import type { Io } from "./io.ts";
 import { list } from "./list.ts";
 import { packageVersion } from "./package.ts";
@@ -12,7 +15,7 @@ import { EXIT, UsageError, type Verb } from "./verb.ts";
 import { verify } from "./verify.ts";
 import { walk } from "./walk.ts";
 
-const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, replay, scenario];
+const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, replay, scenario, decode, encode, fields];
 
 /** Runs one command line. @returns the exit code: 0 fine, 1 findings, 2 usage, 3 bad input */
 export async function main(argv: readonly string[], io: Io): Promise<number> {

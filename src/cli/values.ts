@@ -59,10 +59,4 @@ function parseNumber(text: string): bigint | undefined {
   return /^(0x[0-9a-f]+|\d+)$/i.test(text) ? BigInt(text) : undefined;
 }
 
-/** `bb:dd.f` for ids of 16 bits, hexadecimal for wider ones. */
-export function showSid(sid: number): string {
-  if (sid > 0xffff) return `0x${sid.toString(16)}`;
-  const bus = Math.floor(sid / 256);
-  const byte = (value: number) => value.toString(16).padStart(2, "0");
-  return `${byte(bus)}:${byte(Math.floor(sid / 8) % 32)}.${sid % 8}`;
-}
+export { showSourceId as showSid } from "../explain/source-id.ts";

@@ -126,8 +126,12 @@ export function commandName(command: CommandWords): string {
 /** CMD_CFGI_STE_RANGE.Range of every StreamID there can be. */
 const CFGI_ALL = 31;
 
+/** The fields of a command; undefined for an opcode that is no command. */
+export function commandLayout(opcode: number): Layout | undefined {
+  return COMMANDS[opcode]?.layout;
+}
+
 /** A command for people: its fields, without those that are not its own. */
 export function commandFields(command: CommandWords): FieldValue[] {
-  const layout = COMMANDS[opcodeOf(command)]?.layout ?? COMMAND;
-  return describeFields(layout, command);
+  return describeFields(commandLayout(opcodeOf(command)) ?? COMMAND, command);
 }

@@ -113,6 +113,14 @@ export function decodeEvent(words: readonly bigint[]): SmmuEvent | undefined {
   return rest as unknown as SmmuEvent;
 }
 
+/** The fields of a record, by the number of its event; undefined for a number that is no event. */
+export function eventLayout(number: number): Layout | undefined {
+  const record = RECORDS[number];
+  if (!record) return undefined;
+  const names = record.flatMap(([layout, ...fields]) => fields.map((name) => [name, layout[name]]));
+  return { Number: EVENT.Number, StreamID: EVENT.StreamID, ...Object.fromEntries(names) };
+}
+
 const ADDRESSES: ReadonlySet<string> = new Set(["InputAddr", "IPA", "FetchAddr"]);
 
 function fieldOf(layout: Layout, name: string): number {

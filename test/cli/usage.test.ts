@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { CAPTURES, run, width } from "./run.ts";
 
-const VERBS = ["demo", "list", "walk", "translate", "verify", "replay", "scenario"];
+const VERBS = ["demo", "list", "walk", "translate", "verify", "replay", "scenario", "decode", "encode", "fields"];
 const SVA = `${CAPTURES}A-vtd-sva.json`;
 
 describe("help", () => {
@@ -61,6 +61,22 @@ describe("wrong arguments: exit 2, one line and the accepted form", () => {
     [["translate", SVA], "--requests is missing"],
     [["verify"], "a capture is missing"],
     [["scenario"], "a file is missing"],
+    [["decode"], "STRUCTURE or WORD is missing"],
+    [["decode", "vtd.pasid-entry"], "STRUCTURE or WORD is missing"],
+    [["decode", "vtd.pasid", "1"], '"vtd.pasid" is no structure; is it vtd.pasid-dir-entry, vtd.pasid-entry?'],
+    [["decode", "nothing", "1"], '"nothing" is no structure; "fields" lists them'],
+    [["decode", "vtd.cap", "8d2078c106f0466"], "is not a number (decimal or 0x..); write 0x8d2078c106f0466"],
+    [["decode", "vtd.cap", "0x10000000000000000"], "has more than 64 bits"],
+    [["decode", "vtd.cap", "1", "2"], "vtd.cap has 1 word, not 2"],
+    [["decode", "smmu.idr0", "0x100000000"], "smmu.idr0 has 32 bits, 0x100000000 has more"],
+    [["decode", "smmu.event", "0xff"], "smmu.event: event 0xff does not exist"],
+    [["encode"], "STRUCTURE is missing"],
+    [["encode", "vtd.root-entry", "P"], '"P" is not FIELD=VALUE'],
+    [["encode", "vtd.root-entry", "Q=1"], 'vtd.root-entry has no field "Q"; it has P, CTP'],
+    [["encode", "vtd.root-entry", "P=2"], "P: bits 0:0: 0x2 is not in 0x0..0x1"],
+    [["encode", "vtd.root-entry", "CTP=0x123"], "CTP: address: 0x123 is not aligned to bit 12"],
+    [["encode", "smmu.command"], "smmu.command is one of many: smmu.command.CMD_PREFETCH_CONFIG"],
+    [["fields", "a", "b"], '"b" is one argument too many'],
   ])("%j", async (argv, said) => {
     const { code, out, err } = await run(argv as string[]);
     expect(code).toBe(2);

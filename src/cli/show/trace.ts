@@ -2,11 +2,12 @@
 import type { Capture } from "../../capture/capture.ts";
 import { rootOfTables } from "../../capture/state.ts";
 import { hex } from "../../check.ts";
+import { blamedFields, LEADS_ON, type Shape } from "../../explain/shape.ts";
 import type { Request, Trace, TraceCheck, TraceStep } from "../../iommu.ts";
 import { fieldsOf, getField } from "../../structure.ts";
 import { COLUMNS, type Paint, wrap } from "../paint.ts";
 import { showSid } from "../values.ts";
-import { blamedFields, fieldLines, LEADS_ON, rawWords, type Shape } from "./shape.ts";
+import { fieldLines, rawWords } from "./fields.ts";
 import { shapeOf } from "./structures.ts";
 import { tellFault, tellTranslation } from "./verdict.ts";
 

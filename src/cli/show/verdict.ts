@@ -2,12 +2,12 @@
 import type { Capture } from "../../capture/capture.ts";
 import { showPermissions } from "../../capture/verify.ts";
 import { hex } from "../../check.ts";
+import { blamedFields, type Shape } from "../../explain/shape.ts";
 import type { Answer, Fault, Request, TraceCheck, TraceStep, Translation } from "../../iommu.ts";
 import { eventMeaning } from "../../smmuv3/names.ts";
 import { getField } from "../../structure.ts";
 import { faultReason } from "../../vtd/names.ts";
 import { type Paint, wrap } from "../paint.ts";
-import { blamedFields, type Shape } from "./shape.ts";
 import { shapeOf } from "./structures.ts";
 
 export function tellTranslation(request: Request, outcome: Translation, capture: Capture, paint: Paint): string {

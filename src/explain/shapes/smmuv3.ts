@@ -1,8 +1,7 @@
 /** What the fields of SMMUv3's structures mean, in plain words (Arm IHI 0070, chapter 5; DDI 0487 D8.3). */
 import { CD, L1CD, L1STD, PTE, PTE1, PTE2, STE } from "../../../assembly/layout/smmuv3.ts";
-import type { TraceStep } from "../../iommu.ts";
 import { getField } from "../../structure.ts";
-import { choice, LEADS_ON, type Shape, yes } from "./shape.ts";
+import { choice, type Entry, LEADS_ON, type Shape, yes } from "../shape.ts";
 
 const GRANULES0 = choice("4 KiB granule", "64 KiB granule", "16 KiB granule");
 const GRANULES1 = choice("reserved", "16 KiB granule", "4 KiB granule", "64 KiB granule");
@@ -144,7 +143,7 @@ const LEAF_ONLY = ["SH", "AF", "nT", "DBM", "Contiguous", "AttrIndx", "NS", "AP1
 /** Bits that only some granules or levels give a meaning. */
 const ODD = ["ADDRESS_51_48", "XN1"];
 
-function descriptorShape({ stage, level, words }: TraceStep): Shape {
+function descriptorShape({ stage, level, words }: Entry): Shape {
   const table = level < 3 && getField(words, PTE.TYPE) === 1n;
   // Bit 16 is nT in blocks only, below it belongs to the address.
   const odd = level === 3 ? [...ODD, "nT"] : ODD;
@@ -189,7 +188,7 @@ function descriptorShape({ stage, level, words }: TraceStep): Shape {
 }
 
 /** How to tell a step of an SMMUv3 walk. */
-export function smmuShape(step: TraceStep): Shape | undefined {
+export function smmuShape(step: Entry): Shape | undefined {
   switch (step.structure) {
     case "L1STD":
       return L1STD_SHAPE;

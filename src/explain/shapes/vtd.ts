@@ -13,9 +13,8 @@ import {
   SSPTE,
 } from "../../../assembly/layout/vtd.ts";
 import { RTADDR } from "../../../assembly/layout/vtd-registers.ts";
-import type { TraceStep } from "../../iommu.ts";
 import { getField } from "../../structure.ts";
-import { choice, LEADS_ON, type Shape, yes } from "./shape.ts";
+import { choice, type Entry, LEADS_ON, type Shape, yes } from "../shape.ts";
 
 const PRESENT = yes("present", "not present");
 const FPD = "faults below are not recorded";
@@ -143,7 +142,7 @@ const FIRST_STAGE_PASID_SHAPE: Shape = {
   meanings: { ...PASID_SHAPE.meanings, AW: "counts for second stage only" },
 };
 
-function hasSecondStage({ words }: TraceStep): boolean {
+function hasSecondStage({ words }: Entry): boolean {
   const type = Number(getField(words, PASID.PGTT));
   return type === PGTT.SECOND_STAGE || type === PGTT.NESTED;
 }
@@ -162,7 +161,7 @@ function pagingTitle(stage: string, level: number, leaf: boolean): string {
   return `${stage} paging entry, level ${level} (${kind})`;
 }
 
-function firstStageShape({ level, words }: TraceStep): Shape {
+function firstStageShape({ level, words }: Entry): Shape {
   const leaf = level === 1 || (level <= 3 && getField(words, FSPTE.PS) === 1n);
   const { address, unused } = addressFields(level, leaf);
   return {
@@ -189,7 +188,7 @@ function firstStageShape({ level, words }: TraceStep): Shape {
   };
 }
 
-function secondStageShape({ level, words }: TraceStep): Shape {
+function secondStageShape({ level, words }: Entry): Shape {
   const leaf = level === 1 || (level <= 3 && getField(words, SSPTE.PS) === 1n);
   const { address, unused } = addressFields(level, leaf);
   return {
@@ -224,7 +223,7 @@ const HPTE_SHAPE: Shape = {
   meanings: { AV: yes("leads to a table", "permissions are here"), ADDR: "the next table" },
 };
 
-const FIXED: Readonly<Record<string, Shape>> = {
+export const VTD_SHAPES: Readonly<Record<string, Shape>> = {
   "RTADDR register": RTADDR_SHAPE,
   "root entry": ROOT_SHAPE,
   "scalable root entry": SROOT_SHAPE,
@@ -235,7 +234,7 @@ const FIXED: Readonly<Record<string, Shape>> = {
 };
 
 /** How to tell a step of a VT-d walk; undefined for what is no entry in memory. */
-export function vtdShape(step: TraceStep): Shape | undefined {
+export function vtdShape(step: Entry): Shape | undefined {
   switch (step.structure) {
     case "first-stage entry":
       return firstStageShape(step);
@@ -244,6 +243,6 @@ export function vtdShape(step: TraceStep): Shape | undefined {
     case "PASID table entry":
       return hasSecondStage(step) ? PASID_SHAPE : FIRST_STAGE_PASID_SHAPE;
     default:
-      return FIXED[step.structure];
+      return VTD_SHAPES[step.structure];
   }
 }
