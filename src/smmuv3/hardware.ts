@@ -55,6 +55,7 @@ export class SmmuHardware {
   readonly stalls: Stalls;
   readonly pri: PriQueue;
   readonly commands: CommandQueue;
+  readonly #caches: SmmuCaches;
   readonly #configureWalks: (state: SmmuState) => void;
   /** GBPA in effect; the register may ask for something else already. */
   #bypass: bigint;
@@ -65,6 +66,7 @@ export class SmmuHardware {
     this.features = features;
     this.queue = options.queue;
     this.updates = options.updates;
+    this.#caches = options.caches;
     this.#configureWalks = options.configure;
     const registers = smmuRegisters(features, {
       update: () => this.updates === "immediate" && this.acknowledge(),
@@ -131,8 +133,14 @@ export class SmmuHardware {
     this.#bypass = this.registers.get("GBPA");
     this.interrupts.active = 0n;
     this.ats.hasTimedOut = false;
-    this.configure();
+    this.startOver();
     this.stalls.terminateAll();
+  }
+
+  /** Walks go by the registers as they are now, and nothing is cached. */
+  startOver(): void {
+    this.#caches.invalidateAll();
+    this.configure();
   }
 
   get bypass(): bigint {
@@ -144,10 +152,10 @@ export class SmmuHardware {
 
   /** Tells whoever walks what to go by: enables and GBPA as they are in effect. */
   configure(): void {
-    this.#configureWalks(this.walkState());
+    this.#configureWalks(this.#walkState());
   }
 
-  walkState(): SmmuState {
+  #walkState(): SmmuState {
     const { IDR0, IDR1, IDR3, IDR5, AIDR } = idRegisters(this.features);
     const value = (name: SmmuRegister): number => Number(this.registers.get(name));
     return {

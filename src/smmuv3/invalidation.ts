@@ -36,6 +36,8 @@ export interface SmmuCaches {
   /** All CDs and L1CDs of a stream. */
   invalidateCdAll(sid: number): void;
   invalidateTlb(what: TlbInvalidation): void;
+  /** Everything of every kind. */
+  invalidateAll(): void;
 }
 
 /** An SMMU that walks every time. */
@@ -45,6 +47,7 @@ export const NO_CACHES: SmmuCaches = {
   invalidateCd() {},
   invalidateCdAll() {},
   invalidateTlb() {},
+  invalidateAll() {},
 };
 
 const LOG2_GRANULE: Readonly<Record<TLBI_TG, number>> = {

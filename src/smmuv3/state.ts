@@ -31,7 +31,7 @@ export function restoreUnit(hardware: SmmuHardware, snapshot: Snapshot): void {
   hardware.interrupts.active = BigInt(state.errors);
   hardware.stalls.load(state.stalls);
   hardware.ats.hasTimedOut = state.timedOut;
-  hardware.configure();
+  hardware.startOver();
 }
 
 function configurationOf({ features, queue, updates }: SmmuHardware): Snapshot["configuration"] {

@@ -66,6 +66,8 @@ export type SmmuOutcome = Exclude<Outcome, Fault> | SmmuFault;
 /** Hears of a stalled transaction that came to its end. */
 export type ResumeSink = (transaction: number, request: Request, outcome: SmmuOutcome) => void;
 
+/** Until the registers say otherwise. */
+const OFF = { idr0: 0, idr1: 0, idr5: 0, cr0: 0, strtabBase: 0n, strtabBaseCfg: 0 };
 const MODES = ["immediate", "stepped"] as const;
 const MAX_SID = 2 ** 32 - 1;
 const U64 = 0xffff_ffff_ffff_ffffn;
@@ -99,6 +101,7 @@ export class Smmuv3 {
     this.onInterrupt = options.onInterrupt;
     this.#memory = memory;
     this.#bus = new Bus(memory);
+    this.#walker = new SmmuWalker(memory, OFF);
     this.#hardware = new SmmuHardware({
       features,
       queue: checkOneOf("queue", queue, MODES),
@@ -118,7 +121,7 @@ export class Smmuv3 {
       onCommand: (command) => this.onCommand?.(command),
       onFinish: (transaction, request, outcome) => this.#finish(transaction, request, outcome),
     });
-    this.#walker = new SmmuWalker(memory, this.#hardware.walkState());
+    this.#hardware.configure();
     const { registers } = this.#hardware;
     this.mmio = {
       bytes: registers.bytes,
