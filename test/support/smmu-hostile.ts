@@ -51,7 +51,7 @@ export class Attack {
     if (c.chance(50)) this.#smmu.onInterrupt = () => this.#interrupted();
     if (c.chance(30)) this.#smmu.onLine = () => this.#interrupted();
     for (const [address, word] of this.#case.image.words) {
-      if (this.#memory.contains(address, 8)) this.#memory.write64(address, word);
+      if (this.#holds(address, 8)) this.#memory.write64(address, word);
     }
     this.#setUp();
   }
@@ -94,6 +94,10 @@ export class Attack {
     const c = this.#c;
     if (c.chance(5)) return c.bits(52) & ~63n;
     return (REGIONS[0] as { base: bigint }).base + (c.bits(20) / 64n) * 64n;
+  }
+
+  #holds(address: bigint, bytes: number): boolean {
+    return address >> 52n === 0n && this.#memory.contains(address, bytes);
   }
 
   #sid(): number {
@@ -199,7 +203,7 @@ export class Attack {
     for (let n = c.below(size + 1); n >= 0; n--) {
       const at = aligned + BigInt(16 * (prod % size));
       const [low, high] = this.#randomCommand();
-      if (this.#memory.contains(at, 16)) {
+      if (this.#holds(at, 16)) {
         this.#memory.write64(at, low);
         this.#memory.write64(at + 8n, high);
       }
@@ -239,7 +243,7 @@ export class Attack {
   #rewrite(): void {
     const c = this.#c;
     const address = c.chance(70) ? c.pick([...this.#case.image.words.keys()]) : this.#place();
-    if (!this.#memory.contains(address, 8)) return;
+    if (!this.#holds(address, 8)) return;
     const held = this.#memory.read64(address);
     this.#memory.write64(address, c.chance(60) ? held ^ (1n << c.bits(6)) : c.bits(64));
     count("tables");
