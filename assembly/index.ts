@@ -14,6 +14,14 @@ export {
 export { heapBase } from "./core";
 export { copyFromGuest, copyToGuest } from "./memory";
 export { smmuConfigure } from "./smmuv3/configure";
+export {
+  smmuInvalidateAll,
+  smmuInvalidateCd,
+  smmuInvalidateCds,
+  smmuInvalidateStes,
+  smmuInvalidateTlb,
+} from "./smmuv3/invalidate";
+export { smmuOrigin, smmuTranslate, smmuTranslateMany } from "./smmuv3/translate";
 export { smmuWalk, smmuWalkMany, smmuWalkTraced } from "./smmuv3/entry";
 export { vtdConfigure } from "./vtd/configure";
 export { vtdWalk, vtdWalkMany, vtdWalkTraced } from "./vtd/walk";

@@ -1,5 +1,5 @@
 /**
- * The three ways in which a walker is compiled.
+ * The ways in which a walker is compiled.
  *
  * `Fast` only succeeds: whatever would be a fault, needs an accessed or dirty bit set, or reads memory
  * that does not lie in one of the two big segments, makes it give START_OVER at once, with nothing
@@ -10,6 +10,14 @@ import { fetch as fetchAnywhere, fetchLinear } from "./memory";
 
 export { begin, check, Fast, step, Traced, updateAt } from "./trace";
 export type Exact = i64;
+/** `Exact`, with what the unit's caches hold in place of memory. */
+export type Cached = u64;
+
+// @ts-ignore: decorator
+@inline
+export function isCached<T>(): bool {
+  return isInteger<T>() && !isSigned<T>();
+}
 
 /** Whether this compilation keeps the path and may write to guest memory. */
 // @ts-ignore: decorator

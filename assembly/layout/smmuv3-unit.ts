@@ -68,7 +68,23 @@ export enum SMMU {
   LANES = 7040,
   /** What batches walked lately, see `assembly/warm.ts`. */
   RECENT = 9088,
-  END = 13184,
+
+  /** u32 pointers to caches (see `assembly/caches.ts`), all 0 for a unit without; u32 SMMU_POLICY. */
+  REQUESTERS = 13184,
+  L1STDS = 13188,
+  STES = 13192,
+  L1CDS = 13196,
+  CDS = 13200,
+  TRANSLATIONS = 13204,
+  LEAVES2 = 13208,
+  TABLES1 = 13212,
+  TABLES2 = 13216,
+  POLICY = 13220,
+  /** u32 PERMISSION that a read of the present requester needs (INSTCFG applied). */
+  READ_NEEDS = 13224,
+  /** What a cached walk has met: ORIGIN. */
+  ORIGIN = 13232,
+  END = 13328,
 }
 export const LANE_BYTES = 32;
 

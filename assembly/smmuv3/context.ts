@@ -1,11 +1,13 @@
 /** From the STE to the context descriptor. IHI 0070 3.3.2, 5.3 "Level 1 Context Descriptor". */
 import { below, get, has, mask } from "../bits";
-import { PERMISSION } from "../layout/core";
+import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CD_SIZE, L1CD, L1CD_SIZE, S1FMT, STE } from "../layout/smmuv3";
+import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { check, fetch, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, step } from "../modes";
 import { fail } from "./fault";
+import { heldCd, heldLevel1, keepCd, keepLevel1 } from "./held";
 import { walkStage2 } from "./stage2";
 
 const CD_WORDS: i32 = CD_SIZE / 8;
@@ -16,6 +18,7 @@ const CD_SIZE_LOG2: i32 = 6;
 @inline
 export function findCd<T>(
   unit: usize,
+  sid: u32,
   ste: usize,
   word0: u64,
   log2Cds: u32,
@@ -24,13 +27,18 @@ export function findCd<T>(
   flags: u32,
   result: usize,
 ): usize {
+  const ssid = index;
+  if (isCached<T>()) {
+    const held = heldCd(unit, sid, ssid);
+    if (held) return held;
+  }
   let table = word0 & mask(STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS);
   let log2 = <i32>log2Cds;
   const format = get(word0, STE.S1Fmt);
   const twoLevel = log2 && (format == S1FMT.TWO_LEVEL_4K || format == S1FMT.TWO_LEVEL_64K);
   if (twoLevel) {
     const leaf = format == S1FMT.TWO_LEVEL_4K ? CDS_PER_4K_LEAF_LOG2 : CDS_PER_64K_LEAF_LOG2;
-    const l1 = findL1Cd<T>(unit, ste, table, log2 - leaf, index >> leaf, nested, flags, result);
+    const l1 = findL1Cd<T>(unit, sid, ste, table, log2 - leaf, index >> leaf, leaf, nested, flags, result);
     if (!l1) return 0;
     table = load<u64>(l1) & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS);
     log2 = leaf;
@@ -48,34 +56,44 @@ export function findCd<T>(
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.CD, 0, twoLevel ? 1 : 0, at, index, ptr, CD_WORDS);
   // § 3.2 step 13
-  if (check<T>(unit, CHECK.CD_FETCH, !ptr)) fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
-  return ptr;
+  if (check<T>(unit, CHECK.CD_FETCH, !ptr)) {
+    fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
+    return 0;
+  }
+  return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepCd(unit, sid, ssid, ptr, at) : ptr;
 }
 
 /** Pointer to the valid level 1 descriptor `index`, or 0 with the fault noted. */
 function findL1Cd<T>(
   unit: usize,
+  sid: u32,
   ste: usize,
   table: u64,
   log2Entries: i32,
   index: u32,
+  leaf: u32,
   nested: bool,
   flags: u32,
   result: usize,
 ): usize {
+  const l1 = isCached<T>() ? <usize>load<u32>(unit, SMMU.L1CDS) : 0;
+  const held = isCached<T>() ? heldLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD) : 0;
   // § 2.6 aligned to the table's size, 64 bytes at least
   const ipa = (table & ~((<u64>L1CD_SIZE << <u64>max(log2Entries, 0)) - 1)) + <u64>index * L1CD_SIZE;
   let at = ipa;
-  if (nested) {
+  if (nested && !held) {
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
   }
-  const ptr = fetch<T>(unit, at, L1CD_SIZE, SLOT.L1CD);
+  const ptr = held ? held : fetch<T>(unit, at, L1CD_SIZE, SLOT.L1CD);
   step<T>(unit, STRUCTURE.L1CD, 0, 0, at, index, ptr, 1);
   // § 3.2 step 13
   if (check<T>(unit, CHECK.L1CD_FETCH, isMissing<T>(ptr))) {
     fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.L1CD_FETCH, at, 0);
     return 0;
+  }
+  if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) {
+    keepLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD, ptr, at);
   }
   const entry = load<u64>(ptr);
   // § 3.2 step 14

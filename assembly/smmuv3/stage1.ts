@@ -3,17 +3,20 @@
  * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 3.4 "Address sizes", 5.4 "Context Descriptor".
  */
 import { get, has, mask, put, read, readInPlace, word } from "../bits";
+import { secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { CD, CD_PART, PTE, PTE1, PTE_SIZE, TG0, TG1, VA, VA_TAG_BITS } from "../layout/smmuv3";
+import { ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE, WORLD } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
-import { check, fetch, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, step } from "../modes";
 import { finish } from "../result";
 import { isClean1, makesDirty, replace, stage1Rights, wantedRights } from "./access";
 import { completionRights } from "./ats";
 import { attributes } from "./attributes";
 import { failStage, startOver } from "./fault";
+import { heldLevel, heldTable, isKept, keepTable, noteDescriptor } from "./held";
 import { addressOf, isMisplaced, longAddressOf, outputBits, startTable } from "./geometry";
 import { walkStage2 } from "./stage2";
 import { tags } from "./tags";
@@ -24,6 +27,7 @@ import { tags } from "./tags";
  * @param pasid SubstreamID that selected the CD
  * @param flags the request's, overridden
  * @param nested table accesses go through stage 2
+ * @param key what tags the tables in caches, see `held.ts`
  * @returns event number with the fault noted, 0 = none, or START_OVER
  */
 // @ts-ignore: decorator
@@ -37,6 +41,7 @@ export function walkStage1<T>(
   address: u64,
   world: u32,
   nested: bool,
+  key: u64,
   flags: u32,
   result: usize,
 ): i32 {
@@ -50,9 +55,9 @@ export function walkStage1<T>(
     : <u64>load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0);
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
   const isTagged = isHigh ? has(word0, CD.TBI1) : has(word0, CD.TBI0);
-  const plain = isTagged ? (<i64>(address << VA_TAG_BITS)) >> VA_TAG_BITS : <i64>address;
+  const plain = untagged(address, isTagged);
   // § 3.5 T2: above the input size all bits are as the one that selects the table
-  if (check<T>(unit, CHECK.INPUT_RANGE, plain >> inputBits != (isHigh ? -1 : 0))) {
+  if (check<T>(unit, CHECK.INPUT_RANGE, <i64>plain >> inputBits != (isHigh ? -1 : 0))) {
     return failInput<T>(result, CHECK.INPUT_RANGE);
   }
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
@@ -68,6 +73,17 @@ export function walkStage1<T>(
   let level = <u32>get(shape, GEOMETRY.START_LEVEL);
   let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
   let hierarchy: u64 = 0;
+  if (isCached<T>()) {
+    const tables = load<u32>(unit, SMMU.TABLES1);
+    const held = heldTable(unit, tables, key, plain, pageShift, level, ORIGIN.STAGE1);
+    if (held >= 0) {
+      table = load<u64>(valueOf(tables, held), TABLE_VALUE.ADDRESS);
+      hierarchy = load<u64>(valueOf(tables, held), TABLE_VALUE.HIERARCHY);
+      level = heldLevel(secondKey(tables, held));
+      shift = pageShift + (pageShift - 3) * (3 - level);
+      indexMask = (<u64>1 << (pageShift - 3)) - 1;
+    }
+  }
   while (true) {
     const index = (address >> shift) & indexMask;
     const ipa = table + index * PTE_SIZE;
@@ -84,6 +100,7 @@ export function walkStage1<T>(
     if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
       return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 1, EVENT_CLASS.TT, level, at, 0, 0);
     }
+    if (isCached<T>()) noteDescriptor(unit, ORIGIN.STAGE1, level, at);
     const stored = load<u64>(ptr);
     const entry = has(word0, CD.ENDI) ? bswap<u64>(stored) : stored;
     // § 3.4 2b
@@ -102,6 +119,10 @@ export function walkStage1<T>(
       indexMask = (<u64>1 << levelBits) - 1;
       shift -= levelBits;
       level++;
+      if (isCached<T>() && isKept(unit, shift == pageShift, flags)) {
+        const tables = load<u32>(unit, SMMU.TABLES1);
+        keepTable(unit, tables, key, plain, pageShift, level, shift, table, hierarchy, ORIGIN.STAGE1);
+      }
       continue;
     }
     // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
@@ -147,6 +168,13 @@ export function walkStage1<T>(
     );
     return 0;
   }
+}
+
+/** § 3.5 T2: an address as it counts, with TBI without its top byte. */
+// @ts-ignore: decorator
+@inline
+export function untagged(address: u64, isTagged: bool): u64 {
+  return isTagged ? <u64>((<i64>(address << VA_TAG_BITS)) >> VA_TAG_BITS) : address;
 }
 
 /** § 3.8 H1, H3, H4: the leaf with access flag and dirty state as this access leaves them. */

@@ -2,17 +2,22 @@
  * Stage 2: from an intermediate physical address to a physical one.
  * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 5.2 (S2* fields), 3.9 here: concatenated start tables.
  */
-import { get, has, mask, readInPlace, word } from "../bits";
+import { below, get, has, mask, read, readInPlace, word } from "../bits";
+import { originOf, secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { PTE, PTE2, PTE_SIZE, STE, TG0 } from "../layout/smmuv3";
+import { LEAF2_VALUE, ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
-import { check, fetch, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, step } from "../modes";
 import { isClean2, makesDirty, replace, stage2Rights } from "./access";
 import { completionRights } from "./ats";
 import { isDevice2 } from "./attributes";
 import { failStage, startOver } from "./fault";
+import {
+  clearPath, heldLeaf2, heldLevel, heldTable, isKept, keepLeaf2, keepTable, noteDescriptor, notePath, stage2Key,
+} from "./held";
 import { addressOf, isMisplaced, longAddressOf, outputBits, stage2Index, startTable } from "./geometry";
 
 /**
@@ -38,6 +43,11 @@ export function walkStage2<T>(
   if (check<T>(unit, CHECK.INPUT_RANGE, ipa >> inputBits != 0)) {
     return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.INPUT_RANGE, 2, kind, 0, 0, ipa, 0);
   }
+  const vmid: u64 = isCached<T>() ? read(ste, STE.S2VMID) : 0;
+  if (isCached<T>()) {
+    clearPath(unit, ORIGIN.STAGE2);
+    if (isHeldLeaf(unit, ste, vmid, ipa, access, flags, kind)) return 0;
+  }
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   const isLong = has(shape, GEOMETRY.LONG);
@@ -48,6 +58,16 @@ export function walkStage2<T>(
   let shift = startShift;
   let level = <u32>get(shape, GEOMETRY.START_LEVEL);
   let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
+  if (isCached<T>()) {
+    const tables = load<u32>(unit, SMMU.TABLES2);
+    const held = heldTable(unit, tables, stage2Key(vmid), ipa, pageShift, level, ORIGIN.STAGE2);
+    if (held >= 0) {
+      table = load<u64>(valueOf(tables, held), TABLE_VALUE.ADDRESS);
+      level = heldLevel(secondKey(tables, held));
+      shift = pageShift + (pageShift - 3) * (3 - level);
+      indexMask = (<u64>1 << (pageShift - 3)) - 1;
+    }
+  }
   while (true) {
     const index = (ipa >> shift) & indexMask;
     const at = table + index * PTE_SIZE;
@@ -57,6 +77,7 @@ export function walkStage2<T>(
     if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
       return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 2, kind, level, at, ipa, 0);
     }
+    if (isCached<T>()) noteDescriptor(unit, ORIGIN.STAGE2, level, at);
     const stored = load<u64>(ptr);
     const entry = isSwapped ? bswap<u64>(stored) : stored;
     // § 3.4 2b
@@ -73,6 +94,10 @@ export function walkStage2<T>(
       indexMask = (<u64>1 << levelBits) - 1;
       shift -= levelBits;
       level++;
+      if (isCached<T>() && isKept(unit, shift == pageShift, flags)) {
+        const tables = load<u32>(unit, SMMU.TABLES2);
+        keepTable(unit, tables, stage2Key(vmid), ipa, pageShift, level, shift, table, 0, ORIGIN.STAGE2);
+      }
       continue;
     }
     // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
@@ -88,8 +113,32 @@ export function walkStage2<T>(
     if (event) return event;
     store<u64>(unit, output | (ipa & ((<u64>1 << shift) - 1)), SMMU.STAGE2_ADDRESS);
     store<u32>(unit, <u32>shift, SMMU.STAGE2_SHIFT);
-    return updateLeaf<T>(unit, ste, entry, at, level, ipa, access, flags, kind, result);
+    const failed = updateLeaf<T>(unit, ste, entry, at, level, ipa, access, flags, kind, result);
+    if (isCached<T>() && !failed && !(flags & REQUEST_FLAG.PROBE)) {
+      keepLeaf2(unit, vmid, ipa, shift, load<u64>(unit, SMMU.STAGE2_ENTRY), output);
+    }
+    return failed;
   }
+}
+
+/** Whether a leaf held serves the access, with no check to fail and nothing to update; notes it then. */
+function isHeldLeaf(unit: usize, ste: usize, vmid: u64, ipa: u64, access: u32, flags: u32, kind: u32): bool {
+  if (isQuestion(flags, kind)) return false;
+  const held = heldLeaf2(unit, vmid, ipa);
+  if (held < 0) return false;
+  const leaves = load<u32>(unit, SMMU.LEAVES2);
+  const entry = load<u64>(valueOf(leaves, held), LEAF2_VALUE.ENTRY);
+  const word2 = word(ste, STE.S2TG);
+  if (kind != EVENT_CLASS.IN && has(word2, STE.S2PTW) && isDevice2(entry, forcesTypes(unit, ste))) return false;
+  const rights = stage2Rights(unit, entry, isClean2(entry, word2), flags);
+  if (access & ~rights || withUpdates(unit, ste, entry, access, flags, kind) != entry) return false;
+  const inPage = ipa & below(load<u32>(unit, SMMU.STAGE2_SHIFT));
+  store<u64>(unit, load<u64>(valueOf(leaves, held), LEAF2_VALUE.ADDRESS) | inPage, SMMU.STAGE2_ADDRESS);
+  store<u64>(unit, entry, SMMU.STAGE2_ENTRY);
+  store<u32>(unit, rights, SMMU.STAGE2_PERMISSIONS);
+  store<u32>(unit, isClean2(entry, word2) ? 0 : RESULT_FLAG.DIRTY, SMMU.STAGE2_FLAGS);
+  notePath(unit, ORIGIN.STAGE2, originOf(leaves, held));
+  return true;
 }
 
 /** Sets access flag and dirty state where this access calls for it, and notes the leaf. Returns the event. */
@@ -109,7 +158,7 @@ function updateLeaf<T>(
 ): i32 {
   const word2 = word(ste, STE.S2TG);
   const now = withUpdates(unit, ste, entry, access, flags, kind);
-  store<u64>(unit, entry, SMMU.STAGE2_ENTRY);
+  store<u64>(unit, marks<T>() && flags & REQUEST_FLAG.PROBE ? entry : now, SMMU.STAGE2_ENTRY);
   store<u32>(unit, isClean2(now, word2) ? 0 : RESULT_FLAG.DIRTY, SMMU.STAGE2_FLAGS);
   if (now == entry) return 0;
   if (!marks<T>()) return START_OVER;

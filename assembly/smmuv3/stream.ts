@@ -1,28 +1,40 @@
 /** From StreamID to STE. IHI 0070 3.3.1 "Stream table lookup", 5.1 "Level 1 Stream Table Descriptor". */
 import { below, get, mask } from "../bits";
+import { REQUEST_FLAG } from "../layout/core";
 import { L1STD, L1STD_SIZE, STE_SIZE } from "../layout/smmuv3";
+import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { check, fetch, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, step } from "../modes";
 import { fail } from "./fault";
+import { heldLevel1, heldSte, keepLevel1, keepSte } from "./held";
 
 const STE_WORDS: i32 = STE_SIZE / 8;
 
 /** Pointer to the STE of a StreamID in range, or 0 with the fault noted. */
 // @ts-ignore: decorator
 @inline
-export function findSte<T>(unit: usize, sid: u32, result: usize): usize {
+export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): usize {
+  if (isCached<T>()) {
+    const held = heldSte(unit, sid);
+    if (held) return held;
+  }
   const split = load<u32>(unit, SMMU.SPLIT);
   let table = load<u64>(unit, SMMU.STREAM_TABLE);
   let index: u64 = sid;
   if (split) {
     const at = table + (index >> split) * L1STD_SIZE;
-    const ptr = fetch<T>(unit, at, L1STD_SIZE, SLOT.L1STD);
+    const l1 = isCached<T>() ? <usize>load<u32>(unit, SMMU.L1STDS) : 0;
+    const held = isCached<T>() ? heldLevel1(unit, l1, 0, sid >> split, split, ORIGIN.L1STD) : 0;
+    const ptr = held ? held : fetch<T>(unit, at, L1STD_SIZE, SLOT.L1STD);
     step<T>(unit, STRUCTURE.L1STD, 0, 0, at, index >> split, ptr, 1);
     // § 3.2 step 3
     if (check<T>(unit, CHECK.L1STD_FETCH, isMissing<T>(ptr))) {
       fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.L1STD_FETCH, at, 0);
       return 0;
+    }
+    if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) {
+      keepLevel1(unit, l1, 0, sid >> split, split, ORIGIN.L1STD, ptr, at);
     }
     const entry = load<u64>(ptr);
     const span = get(entry, L1STD.Span);
@@ -47,6 +59,9 @@ export function findSte<T>(unit: usize, sid: u32, result: usize): usize {
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.STE, 0, split ? 1 : 0, at, index, ptr, STE_WORDS);
   // § 3.2 step 5
-  if (check<T>(unit, CHECK.STE_FETCH, !ptr)) fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.STE_FETCH, at, 0);
-  return ptr;
+  if (check<T>(unit, CHECK.STE_FETCH, !ptr)) {
+    fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.STE_FETCH, at, 0);
+    return 0;
+  }
+  return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepSte(unit, sid, ptr, at) : ptr;
 }

@@ -5,11 +5,11 @@
  * `../modes` for the ways in which all of this is compiled.
  */
 import { below, get, has, put, word } from "../bits";
-import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
-import { CD, CONFIG_BIT, EATS, STE } from "../layout/smmuv3";
+import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
+import { CD, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, MAX_RETRIES, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
-import { begin, check, Exact, Fast, marks } from "../modes";
+import { begin, check, Exact, Fast, isCached, marks } from "../modes";
 import { finish } from "../result";
 import { overridden, wantedRights } from "./access";
 import { complete, completionRights, effectiveEats, isAtsForbidden, plainFlags } from "./ats";
@@ -18,7 +18,8 @@ import { bypassByGbpa, bypassBySte, passTranslated } from "./bypass";
 import { checkCd, isOddCd } from "./cd";
 import { findCd } from "./context";
 import { conclude, fail, failStage } from "./fault";
-import { walkStage1 } from "./stage1";
+import { heldTranslation, keepTranslation, stage1Key } from "./held";
+import { untagged, walkStage1 } from "./stage1";
 import { forcesTypes, walkStage2 } from "./stage2";
 import { checkSte, isOddSte } from "./ste";
 import { findSte } from "./stream";
@@ -56,13 +57,13 @@ function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, re
     const event = answerEarly<T>(unit, sid, pasid, address, flags, result);
     if (event != GO_ON) return event;
   }
-  const ste = findSte<T>(unit, sid, result);
+  const ste = findSte<T>(unit, sid, flags, result);
   if (!ste) return conclude<T>(unit, 0, 0, pasid, flags, result);
   const word0 = word(ste, STE.V);
   const word1 = word(ste, STE.EATS);
   if (!marks<T>()) {
     if (isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) return START_OVER;
-  } else {
+  } else if (!isCached<T>() || isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) {
     const id = checkSte<T>(unit, ste);
     if (id) {
       // § 3.2 steps 6 and 7
@@ -70,7 +71,7 @@ function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, re
       return conclude<T>(unit, ste, 0, pasid, flags, result);
     }
   }
-  return translate<T>(unit, ste, word0, word1, pasid, address, flags, result);
+  return translate<T>(unit, sid, ste, word0, word1, pasid, address, flags, result);
 }
 
 /** What needs no STE: SMMU disabled, unchecked translated transactions, no such stream. */
@@ -99,6 +100,7 @@ function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: 
 @inline
 function translate<T>(
   unit: usize,
+  sid: u32,
   ste: usize,
   word0: u64,
   word1: u64,
@@ -109,6 +111,10 @@ function translate<T>(
 ): i32 {
   const config = <u32>get(word0, STE.Config);
   const flags = overridden(unit, word1, marks<T>() && request & ATS ? plainFlags(request) : request);
+  if (isCached<T>()) {
+    const asRead = overridden(unit, word1, (request | REQUEST_FLAG.READ) & ~REQUEST_FLAG.WRITE);
+    store<u32>(unit, wantedRights(asRead), SMMU.READ_NEEDS);
+  }
   if (marks<T>() && flags & ATS) {
     if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude<T>(unit, ste, 0, pasid, flags, result);
     if (flags & REQUEST_FLAG.TRANSLATED) return translateTranslated<T>(unit, ste, pasid, address, flags, result);
@@ -127,13 +133,13 @@ function translate<T>(
   if (index == NO_CD) return conclude<T>(unit, ste, 0, pasid, flags, result);
 
   const nested = (config & CONFIG_BIT.STAGE2) != 0;
-  const cd = findCd<T>(unit, ste, word0, log2, <u32>index, nested, flags, result);
+  const cd = findCd<T>(unit, sid, ste, word0, log2, <u32>index, nested, flags, result);
   if (!cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const world = worldOf(unit, ste, config);
   const cd0 = word(cd, CD.V);
   if (!marks<T>()) {
     if (isOddCd(unit, word1, cd, cd0, world)) return START_OVER;
-  } else {
+  } else if (!isCached<T>() || isOddCd(unit, word1, cd, cd0, world)) {
     const id = checkCd<T>(unit, ste, cd, world);
     if (id) {
       // § 3.2 step 15
@@ -142,13 +148,32 @@ function translate<T>(
     }
   }
   const counting = cd0 & load<u64>(unit, SMMU.CD_MASK0);
+  let key: u64 = 0;
+  let input = address;
+  if (isCached<T>()) {
+    key = stage1Key(tags(unit, ste, world == WORLD.EL2 ? 0 : get(cd0, CD.ASID), world), cd0, world, nested);
+    const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
+    input = untagged(address, isHigh ? has(cd0, CD.TBI1) : has(cd0, CD.TBI0));
+    if (!(flags & ATS) && heldTranslation(unit, key, input, <u32>index, flags, result)) return 0;
+  }
   // § 3.2 steps 16 to 18
-  const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, nested, flags, result);
+  const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, nested, key, flags, result);
   if (event) return conclude<T>(unit, ste, cd, pasid, flags, result);
   if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION) {
     return answerRequest<T>(unit, ste, cd, pasid, nested, flags, result);
   }
-  return nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
+  const failed = nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
+  if (isCached<T>() && !failed && isSuccess(result) && !(flags & REQUEST_FLAG.PROBE)) {
+    keepTranslation(unit, key, input, flags, result);
+  }
+  return failed;
+}
+
+/** Whether a result without an event is a translation: silent aborts have no event either. */
+// @ts-ignore: decorator
+@inline
+export function isSuccess(result: usize): bool {
+  return (load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.ANSWER) == ANSWER.SUCCESS;
 }
 
 /** § 3.13 AT1, AT4: the completion of a translation request after stage 1. */

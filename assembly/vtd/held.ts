@@ -14,14 +14,7 @@ import {
 } from "../layout/vtd-caches";
 import { PATH, PATH_STEP, VTD } from "../layout/vtd-unit";
 
-/** A walk that uses caches: `Exact`, with what is held in place of memory. */
-export type Cached = u64;
-
-// @ts-ignore: decorator
-@inline
-export function isCached<T>(): bool {
-  return isInteger<T>() && !isSigned<T>();
-}
+export { Cached, isCached } from "../modes";
 
 // @ts-ignore: decorator
 @inline

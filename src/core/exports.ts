@@ -82,4 +82,37 @@ export interface CoreExports {
     result: number,
   ): number;
   vtdTranslateMany(unit: number, requests: number, results: number, count: number): void;
+  smmuInvalidateAll(unit: number): void;
+  smmuInvalidateCd(unit: number, sid: number, ssid: number, leaf: number): void;
+  smmuInvalidateCds(unit: number, sid: number): void;
+  smmuInvalidateStes(unit: number, sid: number, log2Streams: number, leaf: number): void;
+  smmuInvalidateTlb(
+    unit: number,
+    opcode: number,
+    vmidMask: number,
+    vmid: number,
+    asid: number,
+    first: bigint,
+    last: bigint,
+    leaf: number,
+  ): void;
+  smmuOrigin(
+    unit: number,
+    sid: number,
+    pasid: number,
+    low: number,
+    high: number,
+    flags: number,
+    origin: number,
+  ): number;
+  smmuTranslate(
+    unit: number,
+    sid: number,
+    pasid: number,
+    low: number,
+    high: number,
+    flags: number,
+    result: number,
+  ): number;
+  smmuTranslateMany(unit: number, requests: number, results: number, count: number): void;
 }

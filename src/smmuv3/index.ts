@@ -1,6 +1,7 @@
 /** The SMMUv3's public names. */
 
 export { SmmuBatch } from "./batch.ts";
+export { type SmmuCachePolicy, type SmmuCacheSizes, SmmuTranslationCaches } from "./caches.ts";
 export { type Choice, SMMU_CHOICES } from "./choices.ts";
 export { commandFields, commandName } from "./commands.ts";
 export { type DmaFailure, type DmaOptions, type DmaRead, type DmaWrite, SmmuDevice } from "./device.ts";

@@ -17,6 +17,7 @@ import type { ResetKind } from "../registers.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { getField } from "../structure.ts";
 import { SmmuBatch } from "./batch.ts";
+import type { SmmuCachePolicy } from "./caches.ts";
 import { describeUnit } from "./describe.ts";
 import { SmmuDevice } from "./device.ts";
 import type { SmmuEvent } from "./event-record.ts";
@@ -47,6 +48,8 @@ export interface SmmuOptions {
   queue?: WorkMode;
   /** When CR0, IRQ_CTRL and GBPA take effect: at the write ("immediate", unless told), or at `acknowledge`. */
   updates?: WorkMode;
+  /** What the SMMU caches; nothing unless told. */
+  caches?: SmmuCachePolicy;
 }
 
 /** Guest-facing registers: pages 0 and 1, offsets from page 0. */
@@ -101,14 +104,14 @@ export class Smmuv3 {
     this.onInterrupt = options.onInterrupt;
     this.#memory = memory;
     this.#bus = new Bus(memory);
-    this.#walker = new SmmuWalker(memory, OFF);
+    this.#walker = new SmmuWalker(memory, OFF, options.caches);
     this.#hardware = new SmmuHardware({
       features,
       queue: checkOneOf("queue", queue, MODES),
       updates: checkOneOf("updates", updates, MODES),
       memory,
       bus: this.#bus,
-      caches: NO_CACHES,
+      caches: this.#walker.caches ?? NO_CACHES,
       configure: (state) => this.#walker.configure(state),
       retry: (request) => this.#attempt(request),
       pasidRequired: (sid) => this.#pasidRequired(sid),
@@ -225,7 +228,7 @@ export class Smmuv3 {
 
   /**
    * Registers, stalled transactions and everything else that is observable, as plain JSON. Guest memory
-   * and devices are not in it; nor are caches, from which entries may vanish at any time.
+   * and devices are not in it; nor are caches: entries may vanish at any time.
    */
   snapshot(): Snapshot {
     return saveUnit(this.#hardware);

@@ -1,5 +1,5 @@
 /**
- * Walks SMMUv3 tables in guest memory, without caches, queues or registers: what memory alone decides.
+ * Walks SMMUv3 tables in guest memory, without queues or registers; caches if wanted.
  * Arm IHI 0070 (SMMUv3.0 to 3.2). The algorithm is `assembly/smmuv3`; AArch32 (LPAE) tables, MPAM and
  * Secure streams are not modelled.
  */
@@ -8,6 +8,7 @@ import { checkBigInt, checkInteger } from "../check.ts";
 import type { Core } from "../core/core.ts";
 import type { GuestMemory } from "../memory.ts";
 import { Walker } from "../walker.ts";
+import { type SmmuCachePolicy, SmmuTranslationCaches } from "./caches.ts";
 import { checkInfo, eventName, structureName } from "./names.ts";
 
 /** What a walk depends on: ID and control registers, as a driver reads them. */
@@ -29,12 +30,20 @@ export interface SmmuState {
 const DEFAULT_AIDR = 2;
 
 export class SmmuWalker extends Walker {
+  /** Without them every request is walked. Traces always walk. */
+  readonly caches: SmmuTranslationCaches | undefined;
   readonly #core: Core;
 
-  /** @throws RangeError naming the register value that is no 32-bit (STRTAB_BASE: 64-bit) number */
-  constructor(memory: GuestMemory, state: SmmuState) {
+  /**
+   * @param policy what is cached; nothing unless told
+   * @throws RangeError naming the register value that is no 32-bit (STRTAB_BASE: 64-bit) number, or when
+   *   memory has no room left
+   */
+  constructor(memory: GuestMemory, state: SmmuState, policy: SmmuCachePolicy = "none") {
     const { core } = memory;
-    const { smmuWalk, smmuWalkMany, smmuWalkTraced } = core.exports;
+    const { smmuWalkTraced, smmuTranslate, smmuTranslateMany } = core.exports;
+    const [smmuWalk, smmuWalkMany] =
+      policy === "none" ? [core.exports.smmuWalk, core.exports.smmuWalkMany] : [smmuTranslate, smmuTranslateMany];
     super(
       core,
       {
@@ -49,10 +58,11 @@ export class SmmuWalker extends Walker {
       core.allocate(SMMU.END),
     );
     this.#core = core;
+    this.caches = policy === "none" ? undefined : new SmmuTranslationCaches(core, this.unit, policy);
     this.configure(state);
   }
 
-  /** Takes other register values; the next walk goes by them. */
+  /** Takes other register values. What is cached stays: the architecture says when to invalidate. */
   configure(state: SmmuState): void {
     const { view } = this.#core;
     const put = (at: number, name: string, value: number) =>

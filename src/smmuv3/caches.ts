@@ -1,0 +1,138 @@
+/**
+ * The caches of an SMMU, in linear memory: how big they are, and what invalidations remove.
+ *
+ * IHI 0070 3.17 "TLB tagging, VMIDs, ASIDs", 3.21 "Structure access rules and update procedures".
+ * Hardware may have any of them or none, and may lose any entry at any time: every policy is permitted.
+ */
+import { WAYS } from "../../assembly/layout/caches.ts";
+import { CD_SIZE, L1CD_SIZE, STE_SIZE } from "../../assembly/layout/smmuv3.ts";
+import {
+  LEAF2_VALUE_BYTES,
+  ORIGIN_BYTES,
+  PAIR_BYTES,
+  PATH_BYTES,
+  REQUESTER_VALUE_BYTES,
+  SINGLE_BYTES,
+  SMMU_POLICY,
+  TABLE_VALUE_BYTES,
+} from "../../assembly/layout/smmuv3-caches.ts";
+import { SMMU } from "../../assembly/layout/smmuv3-unit.ts";
+import { checkInteger, checkOneOf } from "../check.ts";
+import type { Core } from "../core/core.ts";
+import type { SmmuCaches, TlbInvalidation } from "./invalidation.ts";
+
+/** Entries of each cache: 4 times a power of two. */
+export interface SmmuCacheSizes {
+  /** Translations by stream, substream and page, in front of all others. */
+  requesters: number;
+  /** Level 1 stream table descriptors, STEs, level 1 context descriptors, CDs. */
+  l1Stds: number;
+  stes: number;
+  l1Cds: number;
+  cds: number;
+  /** Translations of stage 1, alone or combined with stage 2, by VMID and ASID. */
+  translations: number;
+  /** Translations of stage 2, by VMID. */
+  stage2Leaves: number;
+  /** Translation tables of stage 1 and stage 2. */
+  stage1Tables: number;
+  stage2Tables: number;
+}
+
+/**
+ * "none": every request is walked. "sized": caches of ordinary size. "retain": the unforgiving
+ * hardware, which holds whatever the architecture lets it hold, for as long as it has room.
+ * Sizes given replace those of the policy.
+ */
+export type SmmuCachePolicy = "none" | "sized" | "retain" | (Partial<SmmuCacheSizes> & { policy: "sized" | "retain" });
+
+const POLICIES = ["sized", "retain"] as const;
+const SIZES: Readonly<Record<"sized" | "retain", SmmuCacheSizes>> = {
+  sized: {
+    requesters: 1024,
+    l1Stds: 32,
+    stes: 64,
+    l1Cds: 64,
+    cds: 128,
+    translations: 1024,
+    stage2Leaves: 512,
+    stage1Tables: 256,
+    stage2Tables: 256,
+  },
+  retain: {
+    requesters: 2048,
+    l1Stds: 128,
+    stes: 256,
+    l1Cds: 256,
+    cds: 512,
+    translations: 2048,
+    stage2Leaves: 2048,
+    stage1Tables: 1024,
+    stage2Tables: 1024,
+  },
+};
+const ALL_STREAMS_LOG2 = 32;
+
+/** Caches of one unit block; they stay where they are for as long as the memory lives. */
+export class SmmuTranslationCaches implements SmmuCaches {
+  readonly sizes: SmmuCacheSizes;
+  readonly #core: Core;
+  readonly #unit: number;
+
+  /**
+   * @param unit a unit block
+   * @throws RangeError when a size is not 4 times a power of two, or linear memory has no room left
+   */
+  constructor(core: Core, unit: number, policy: Exclude<SmmuCachePolicy, "none">) {
+    const { policy: kind, ...sizes } = typeof policy === "string" ? { policy } : policy;
+    checkOneOf("caches", kind, POLICIES);
+    this.#core = core;
+    this.#unit = unit;
+    this.sizes = { ...SIZES[kind], ...sizes };
+    core.view.setUint32(unit + SMMU.POLICY, kind === "retain" ? SMMU_POLICY.RETAIN : 0, true);
+    this.#open(SMMU.L1STDS, "l1Stds", L1CD_SIZE, SINGLE_BYTES);
+    this.#open(SMMU.STES, "stes", STE_SIZE, PAIR_BYTES);
+    this.#open(SMMU.L1CDS, "l1Cds", L1CD_SIZE, SINGLE_BYTES);
+    this.#open(SMMU.CDS, "cds", CD_SIZE, PAIR_BYTES);
+    this.#open(SMMU.TRANSLATIONS, "translations", REQUESTER_VALUE_BYTES, 2 * PATH_BYTES);
+    this.#open(SMMU.LEAVES2, "stage2Leaves", LEAF2_VALUE_BYTES, PATH_BYTES);
+    this.#open(SMMU.TABLES1, "stage1Tables", TABLE_VALUE_BYTES, PATH_BYTES);
+    this.#open(SMMU.TABLES2, "stage2Tables", TABLE_VALUE_BYTES, PATH_BYTES);
+    this.#open(SMMU.REQUESTERS, "requesters", REQUESTER_VALUE_BYTES, ORIGIN_BYTES);
+  }
+
+  invalidateSte(sid: number, leaf: boolean): void {
+    this.#core.exports.smmuInvalidateStes(this.#unit, sid, 0, Number(leaf));
+  }
+
+  invalidateSteRange(sid: number, log2Streams: number): void {
+    this.#core.exports.smmuInvalidateStes(this.#unit, sid, Math.min(log2Streams, ALL_STREAMS_LOG2), 0);
+  }
+
+  invalidateCd(sid: number, ssid: number, leaf: boolean): void {
+    this.#core.exports.smmuInvalidateCd(this.#unit, sid, ssid, Number(leaf));
+  }
+
+  invalidateCdAll(sid: number): void {
+    this.#core.exports.smmuInvalidateCds(this.#unit, sid);
+  }
+
+  invalidateTlb({ opcode, vmidMask, vmid, asid, first, last, leaf }: TlbInvalidation): void {
+    const { smmuInvalidateTlb } = this.#core.exports;
+    smmuInvalidateTlb(this.#unit, opcode, vmidMask, vmid, asid, first, last, Number(leaf));
+  }
+
+  /** Loses everything, as a reset may. */
+  invalidateAll(): void {
+    this.#core.exports.smmuInvalidateAll(this.#unit);
+  }
+
+  #open(pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): void {
+    const entries = this.sizes[name];
+    const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
+    if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
+    const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
+    this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
+    this.#core.view.setUint32(this.#unit + pointer, cache, true);
+  }
+}
