@@ -80,7 +80,7 @@ function findL1Cd<T>(
   const held = isCached<T>() ? heldLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD) : 0;
   // § 2.6 aligned to the table's size, 64 bytes at least
   const ipa = (table & ~((<u64>L1CD_SIZE << <u64>max(log2Entries, 0)) - 1)) + <u64>index * L1CD_SIZE;
-  let at = ipa;
+  let at = held ? load<u64>(unit, SMMU.ORIGIN + ORIGIN.L1CD) : ipa;
   if (nested && !held) {
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
