@@ -48,6 +48,7 @@ const MUST_BE_SEEN = [
     "page request failure",
     "page request retry",
     "page request dropped",
+    "with caches",
   ],
   ...[
     "abort 2",

@@ -3,20 +3,20 @@ import { GuestMemory } from "../../src/index.ts";
 import { REGIONS } from "./smmu-cases/image.ts";
 import type { OracleMemory, OracleState } from "./smmu-oracle/index.ts";
 
-/** Units share a memory until its workspace is used up. */
-const UNITS_PER_MEMORY = 300;
-let memory: GuestMemory | undefined;
-let units = 0;
+/** Units share a memory until its workspace is used up; one with caches takes a megabyte. */
+const ROOM = 1 << 21;
 
+let memory: GuestMemory | undefined;
+
+/** Zeroed memory without bus errors. */
 export function freshMemory(): GuestMemory {
-  if (memory && units++ < UNITS_PER_MEMORY) {
+  if (memory && memory.core.free > ROOM) {
     for (const { base, size } of REGIONS) memory.writeBytes(base, new Uint8Array(Number(size)));
     memory.heal();
     return memory;
   }
-  units = 0;
   const ram = REGIONS.map(({ base, size }) => ({ base, size }));
-  memory = new GuestMemory({ ram, workspace: 1 << 24 });
+  memory = new GuestMemory({ ram, workspace: 1 << 25 });
   return memory;
 }
 
