@@ -63,7 +63,11 @@ function setOf(cache: usize, key0: u64, key1: u64): u32 {
 /** Index of the entry for this key: its own, a free one, or the next victim's. Its value is the caller's to write. */
 export function insert(cache: usize, key0: u64, key1: u64): i32 {
   const held = find(cache, key0, key1);
-  if (held >= 0) return held;
+  return held >= 0 ? held : place(cache, key0, key1);
+}
+
+/** The same where `find` has just said that no entry has this key. */
+export function place(cache: usize, key0: u64, key1: u64): i32 {
   const set = setOf(cache, key0, key1);
   const base = <i32>(set * WAYS);
   let way = 0;

@@ -14,7 +14,8 @@ import { EXTRA, SMMU, TAG, WORLD } from "../layout/smmuv3-unit";
 export function smmuInvalidateAll(unit: usize): void {
   if (!load<u32>(unit, SMMU.REQUESTERS)) return;
   for (let pointer: usize = SMMU.REQUESTERS; pointer <= <usize>SMMU.TABLES2; pointer += sizeof<u32>()) {
-    clear(load<u32>(unit + pointer));
+    const cache = load<u32>(unit + pointer);
+    if (cache) clear(cache);
   }
 }
 
@@ -158,7 +159,7 @@ function dropTranslations(
   unit: usize, opcode: u32, vmidMask: u32, vmid: u32, asid: u32, first: u64, last: u64,
 ): void {
   const cache = load<u32>(unit, SMMU.TRANSLATIONS);
-  for (let i = 0, n = span(cache); i < n; i++) {
+  for (let i = 0, n = cache ? span(cache) : 0; i < n; i++) {
     const key = secondKey(cache, i);
     if (!key) continue;
     const value = valueOf(cache, i);

@@ -150,11 +150,14 @@ function translate<T>(
   const counting = cd0 & load<u64>(unit, SMMU.CD_MASK0);
   let key: u64 = 0;
   let input = address;
+  const isTlbUsed = isCached<T>() && load<u32>(unit, SMMU.TRANSLATIONS) != 0 && !(flags & ATS);
   if (isCached<T>()) {
     key = stage1Key(tags(unit, ste, world == WORLD.EL2 ? 0 : get(cd0, CD.ASID), world), cd0, world, nested);
+  }
+  if (isTlbUsed) {
     const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
     input = untagged(address, isHigh ? has(cd0, CD.TBI1) : has(cd0, CD.TBI0));
-    if (!(flags & ATS) && heldTranslation(unit, key, input, <u32>index, flags, result)) return 0;
+    if (heldTranslation(unit, key, input, <u32>index, flags, result)) return 0;
   }
   // § 3.2 steps 16 to 18
   const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, nested, key, flags, result);
@@ -163,7 +166,7 @@ function translate<T>(
     return answerRequest<T>(unit, ste, cd, pasid, nested, flags, result);
   }
   const failed = nested ? addStage2<T>(unit, ste, cd, pasid, flags, result) : 0;
-  if (isCached<T>() && !failed && isSuccess(result) && !(flags & REQUEST_FLAG.PROBE)) {
+  if (isTlbUsed && !failed && isSuccess(result) && !(flags & REQUEST_FLAG.PROBE)) {
     keepTranslation(unit, key, input, flags, result);
   }
   return failed;

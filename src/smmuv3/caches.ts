@@ -30,7 +30,7 @@ export interface SmmuCacheSizes {
   stes: number;
   l1Cds: number;
   cds: number;
-  /** Translations of stage 1, alone or combined with stage 2, by VMID and ASID. */
+  /** Translations of stage 1, alone or combined with stage 2, by VMID and ASID; 0: `requesters` is all there is. */
   translations: number;
   /** Translations of stage 2, by VMID. */
   stage2Leaves: number;
@@ -54,7 +54,7 @@ const SIZES: Readonly<Record<"sized" | "retain", SmmuCacheSizes>> = {
     stes: 64,
     l1Cds: 64,
     cds: 128,
-    translations: 1024,
+    translations: 0,
     stage2Leaves: 512,
     stage1Tables: 256,
     stage2Tables: 256,
@@ -129,6 +129,7 @@ export class SmmuTranslationCaches implements SmmuCaches {
 
   #open(pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): void {
     const entries = this.sizes[name];
+    if (name === "translations" && entries === 0) return;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
