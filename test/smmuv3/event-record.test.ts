@@ -69,7 +69,7 @@ describe("event records, IHI 0070 7.3", () => {
     ["E_PAGE_REQUEST", 0x24, [head(0x24n, 0x12345n), (7n << 33n) | (7n << 37n) | (9n << 44n), MAX & ~0xfffn, 0n]],
     ["F_VMS_FETCH", 0x25, [head(0x25n, 0x12345n), 0x7fffn, 0n, FETCH]],
   ];
-  it.each(golden)("%s", (_, number, words) => {
+  it.each(golden)("SMMU-071 %s", (_, number, words) => {
     expect(encodeSmmuEvent({ ...full, number })).toEqual(words);
     const decoded = decodeSmmuEvent(words) as SmmuEvent;
     expect(decoded.number).toBe(number);

@@ -176,6 +176,50 @@ describe("tables between", () => {
   });
 });
 
+describe("nested translations", () => {
+  // S2T0SZ 25 (39 bits), S2SL0 1, S2PS 48 bits, S2AA64, S2R; VMID 3.
+  const STAGE2 = (25n | (1n << 6n) | (5n << 16n) | (1n << 19n) | (1n << 26n)) << 32n;
+  const VMID = 3n;
+  const IN = VMID << 32n;
+  const FIRST = FREE + 0x10_0000n;
+  /** Stage 1 at VA -> FREE, behind a stage 2 of one gigabyte that is the identity until it is moved. */
+  function nested() {
+    const bench = new SmmuBench({ caches: "retain" });
+    stage1(bench, SID, CD_PLAIN | ASID, [STE_STAGE1[0] | 0b1111n, 0n]);
+    leaf(bench, PAGE, FREE | LEAF | NOT_GLOBAL);
+    const level2 = FIRST + 0x1000n;
+    bench.store(FIRST, 0n, level2 | 3n);
+    for (let i = 0n; i < 8n; i++) bench.store(level2 + 8n * i, (0x4000_0000n + i * 0x20_0000n) | 0x7fdn);
+    bench.store(STRTAB + 64n * 5n + 16n, STAGE2 | VMID, FIRST);
+    const where = (): bigint | undefined => {
+      const outcome = bench.smmu.translate({ sid: SID, address: VA });
+      return outcome.ok ? outcome.address : undefined;
+    };
+    expect(where()).toBe(FREE);
+    // FREE lies in the first two megabytes, with all tables: only the permission goes.
+    const drop = (): void => bench.store(level2, 0x4000_0000n | 0x73dn);
+    return { bench, where, drop };
+  }
+  it.each<[string, Command[], boolean]>([
+    ["CMD_TLBI_S2_IPA may leave what combines both stages", [[0x2an | IN, FREE]], true],
+    [
+      "with CMD_TLBI_NH_VAA nothing is left",
+      [
+        [0x2an | IN, FREE],
+        [0x13n | IN, VA],
+      ],
+      false,
+    ],
+    ["after CMD_TLBI_S12_VMALL nothing is left", [[0x28n | IN, 0n]], false],
+    ["CMD_TLBI_S12_VMALL of another VMID leaves it", [[0x28n | (4n << 32n), 0n]], true],
+  ])("SMMU-078 %s", (_, commands, isLeft) => {
+    const { bench, where, drop } = nested();
+    drop();
+    bench.send(...commands, SYNC);
+    expect(where() !== undefined).toBe(isLeft);
+  });
+});
+
 describe("everything is gone", () => {
   it("after a reset, and after restoring a snapshot", () => {
     const { bench, where } = warm();

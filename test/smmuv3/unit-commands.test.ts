@@ -25,7 +25,7 @@ describe("legality of commands, IHI 0070 4.1.3", () => {
     ["PRI", without({ PRI: 0 }), [0x41]],
     ["stalls", without({ STALL_MODEL: 1 }), [0x44, 0x45]],
     ["anything optional", SMMU_PRESETS.qemu, [0x20, 0x21, 0x22, 0x23, 0x40, 0x41, 0x44, 0x45]],
-  ])("without %s", (_, features, gone) => {
+  ])("SMMU-081 without %s", (_, features, gone) => {
     const now = Array.from({ length: 256 }, (_, op) => op).filter(
       (op) => illegal(features, BigInt(op)) && !illegal(both, BigInt(op)),
     );
@@ -38,7 +38,7 @@ describe("legality of commands, IHI 0070 4.1.3", () => {
     for (const op of [0x10, 0x30, 0x46]) expect(illegal(both, BigInt(op) | (1n << 10n)), String(op)).toBe(false);
   });
 
-  it("reserved values", () => {
+  it("SMMU-080 reserved values", () => {
     expect(illegal(both, 0x46n | (3n << 12n))).toBe(true);
     expect(illegal(both, 0x41n, 3n << 12n)).toBe(true);
     expect(illegal(both, 0x41n, 2n << 12n)).toBe(false);
@@ -46,7 +46,7 @@ describe("legality of commands, IHI 0070 4.1.3", () => {
     expect(illegal(both, 0x40n, 53n)).toBe(true);
   });
 
-  it("a granule without a range and a level", () => {
+  it("SMMU-079 a granule without a range and a level", () => {
     const tg = (value: bigint, ttl: bigint): bigint => (value << 10n) | (ttl << 8n);
     for (const op of [0x12n, 0x13n, 0x22n, 0x23n, 0x2an]) {
       expect(illegal(both, op, tg(1n, 0n))).toBe(true);
@@ -87,7 +87,7 @@ describe("range invalidation, IHI 0070 4.4.1", () => {
       ttl: 0,
     });
   });
-  it("(NUM + 1) * 2^SCALE granules, with level", () => {
+  it("SMMU-079 (NUM + 1) * 2^SCALE granules, with level", () => {
     // As Linux sent it for 16 KiB: NUM 0, SCALE 2, TG 4K, TTL 3.
     expect(tlbInvalidation([0x7_0000_0020_0012n, 0x1_8701n], all, 0)).toMatchObject({
       asid: 7,

@@ -23,7 +23,7 @@ describe("interrupts and global errors, IHI 0070 3.18 and 7.5", () => {
   };
   const fault = (bench: SmmuBench): void => void bench.smmu.translate({ sid: SID, address: 0n });
 
-  it("the event queue's fires when it is no longer empty, once, wire and message", () => {
+  it("SMMU-023 the event queue's fires when it is no longer empty, once, wire and message", () => {
     const bench = faulty();
     const heard = listen(bench);
     fault(bench);
@@ -37,7 +37,7 @@ describe("interrupts and global errors, IHI 0070 3.18 and 7.5", () => {
     expect(heard).toEqual(["eventq", "8020040:80"]);
   });
 
-  it("the global error's fires when an error becomes active and GERROR_IRQEN = 1", () => {
+  it("SMMU-024 the global error's fires when an error becomes active and GERROR_IRQEN = 1", () => {
     const bench = faulty();
     const heard = listen(bench);
     bench.send([0x7fn, 0n]);
@@ -57,7 +57,7 @@ describe("interrupts and global errors, IHI 0070 3.18 and 7.5", () => {
     expect(heard).toEqual(["eventq"]);
   });
 
-  it("messages that abort: each source has its error, and that of GERROR raises no interrupt", () => {
+  it("SMMU-090 messages that abort: each source has its error, and that of GERROR raises no interrupt", () => {
     const bench = faulty();
     const heard: string[] = [];
     bench.smmu.onLine = (line) => void heard.push(line);
@@ -83,7 +83,7 @@ describe("interrupts and global errors, IHI 0070 3.18 and 7.5", () => {
     ]);
   });
 
-  it("an error that is active is not toggled a second time", () => {
+  it("SMMU-018 an error that is active is not toggled a second time", () => {
     const bench = faulty();
     bench.memory.poison(FREE, 4);
     bench.send(syncMsi(FREE, 1n), syncMsi(FREE, 1n));

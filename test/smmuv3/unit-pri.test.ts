@@ -15,6 +15,7 @@ import {
   STE_STAGE1,
   STRTAB,
   stage1,
+  TABLES,
 } from "../support/smmu-bench.ts";
 
 const SID = 5;
@@ -45,7 +46,7 @@ describe("PRI queue entries, IHI 0070 chapter 8", () => {
       [0x5000_0000_0000_0005n, 0x1001n],
     ],
     ["stop marker", page({ pasid: 1, read: false }), [0xc000_0001_0000_0005n, 0x1001n]],
-  ])("%s", (_, request, words) => {
+  ])("SMMU-087 %s", (_, request, words) => {
     expect(encodePageRequest(request)).toEqual(words);
   });
 });
@@ -53,7 +54,7 @@ describe("PRI queue entries, IHI 0070 chapter 8", () => {
 describe("the PRI queue, IHI 0070 chapter 8", () => {
   const small = (cr0 = ON): SmmuBench => new SmmuBench({ log2PageRequests: 1, cr0 });
 
-  it("takes page requests, tells of them, and answers by CMD_PRI_RESP", () => {
+  it("SMMU-089 takes page requests, tells of them, and answers by CMD_PRI_RESP", () => {
     const bench = small();
     const device = bench.smmu.device(SID);
     const lines: string[] = [];
@@ -74,7 +75,7 @@ describe("the PRI queue, IHI 0070 chapter 8", () => {
     ]);
   });
 
-  it("full: the next is discarded and answered with success, and nothing is queued until software acknowledges", () => {
+  it("SMMU-087 full: the next is discarded and answered with success, and nothing is queued until software acknowledges", () => {
     const bench = small();
     const device = bench.smmu.device(SID);
     for (let i = 0; i < 2; i++) device.requestPage(page({ last: false }));
@@ -100,7 +101,7 @@ describe("the PRI queue, IHI 0070 chapter 8", () => {
   it.each([
     ["PRIQEN = 0", ON & ~2],
     ["SMMUEN = 0", ON & ~SMMUEN],
-  ])("%s: failure", (_, cr0) => {
+  ])("SMMU-088 %s: failure", (_, cr0) => {
     const bench = small(cr0);
     const device = bench.smmu.device(SID);
     expect([device.requestPage(page({ pasid: 3 })), device.requestPage(page({ last: false }))]).toEqual([
@@ -126,7 +127,7 @@ describe("the PRI queue, IHI 0070 chapter 8", () => {
     expect(bench.smmu.requestPage(page())).toBe("queued");
   });
 
-  it("LO = 1: an interrupt for each last request, also one lost to overflow", () => {
+  it("SMMU-089 LO = 1: an interrupt for each last request, also one lost to overflow", () => {
     const bench = small();
     const lines: string[] = [];
     bench.write(R.PRIQ_IRQ_CFG2, OVFLG);
@@ -190,7 +191,7 @@ describe("the PRI queue, IHI 0070 chapter 8", () => {
 
 describe("ATS through a device, IHI 0070 3.9.1", () => {
   const EATS: [bigint, bigint] = [STE_STAGE1[0], 1n << 28n];
-  it("a completion gives address, size and rights; translated accesses use it", () => {
+  it("SMMU-085 a completion gives address, size and rights; translated accesses use it", () => {
     const bench = new SmmuBench({ cr0: ON });
     stage1(bench, SID, CD_PLAIN, EATS);
     leaf(bench, 2, FREE | LEAF);
@@ -209,6 +210,41 @@ describe("ATS through a device, IHI 0070 3.9.1", () => {
     });
     expect(bench.memory.read32(FREE + 8n)).toBe(0x0403_0201);
   });
+  it("SMMU-085 translated accesses of a split-stage stream go through stage 2, of others nowhere", () => {
+    const bench = new SmmuBench({ cr0: ON });
+    // Nested, EATS = 2: S2T0SZ 25, S2SL0 1, S2PS 48 bits, S2AA64, S2R; gigabyte 0 of stage 2 is RAM.
+    const s2 = 25n | (1n << 6n) | (5n << 16n) | (1n << 19n) | (1n << 26n);
+    bench.store(FREE, 0x4000_0000n | 0x7fdn);
+    bench.ste(SID, STE_STAGE1[0] | 0b1111n, 2n << 28n, s2 << 32n, FREE);
+    const ask = (address: bigint) => bench.smmu.translate({ sid: SID, address, type: "translated" });
+    expect(ask(0x123n)).toMatchObject({ ok: true, address: 0x4000_0123n });
+    expect(ask(0x4000_0123n)).toMatchObject({ answer: "abort", name: "F_TRANSLATION", stage: 2 });
+    stage1(bench, SID);
+    expect(ask(0x123n)).toMatchObject({ answer: "abort", name: "F_TRANSL_FORBIDDEN" });
+    expect(bench.events().map(([word]) => (word as bigint) % 256n)).toEqual([0x10n, 7n]);
+  });
+
+  it("SMMU-086 a translation request dirties the page unless NW = 1", () => {
+    // HA = HD = 1, and a writable-clean page: AP[2] and DBM.
+    const clean = FREE | LEAF | (1n << 7n) | (1n << 51n);
+    for (const noWrite of [true, false]) {
+      const bench = new SmmuBench({ cr0: ON });
+      stage1(bench, SID, CD_PLAIN | (3n << 42n), EATS);
+      leaf(bench, 2, clean);
+      expect(bench.smmu.device(SID).requestTranslation(0x2000n, { noWrite })).toMatchObject({
+        read: true,
+        write: !noWrite,
+      });
+      expect(bench.memory.read64(TABLES + 0x2010n) & (1n << 7n)).toBe(noWrite ? 1n << 7n : 0n);
+    }
+  });
+
+  it("SMMU-084 a bad STE is a completer abort, without an event", () => {
+    const bench = new SmmuBench({ cr0: ON });
+    expect(bench.smmu.device(SID).requestTranslation(0n).status).toBe("ca");
+    expect(bench.events()).toEqual([]);
+  });
+
   it("a block's completion tells its size by the lowest zero bit", () => {
     const bench = new SmmuBench({ cr0: ON });
     stage1(bench, SID, CD_PLAIN, EATS);
@@ -221,7 +257,7 @@ describe("ATS through a device, IHI 0070 3.9.1", () => {
       size: 0x20_0000n,
     });
   });
-  it("a page that is not there has no rights; a stream without ATS is unsupported", () => {
+  it("SMMU-084 a page that is not there has no rights; a stream without ATS is unsupported", () => {
     const bench = new SmmuBench({ cr0: ON });
     stage1(bench, SID, CD_PLAIN, EATS);
     expect(bench.smmu.device(SID).requestTranslation(0x2345n)).toMatchObject({

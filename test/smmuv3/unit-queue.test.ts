@@ -7,7 +7,7 @@ const SID = 5;
 const error = (bench: SmmuBench): number => (bench.read(R.CMDQ_CONS) >> 24) & 0x7f;
 
 describe("command queue, IHI 0070 3.5 and 7.1", () => {
-  it("wraps, keeps its order, and toggles the wrap flag", () => {
+  it("SMMU-013 wraps, keeps its order, and toggles the wrap flag", () => {
     const bench = new SmmuBench({ log2Commands: 2 });
     const seen: bigint[] = [];
     bench.smmu.onCommand = ([low]) => void seen.push((low as bigint) >> 32n);
@@ -27,7 +27,7 @@ describe("command queue, IHI 0070 3.5 and 7.1", () => {
     expect(bench.read(R.GERROR)).toBe(0);
   });
 
-  it("stops at an illegal command, and goes on from there once software has replaced it and acknowledged", () => {
+  it("SMMU-014 and SMMU-015 stops at an illegal command, and goes on from there once software has replaced it and acknowledged", () => {
     const bench = new SmmuBench();
     bench.send(SYNC, [0x7fn, 0n], syncMsi(FREE, 0xabcdn));
     expect(bench.read(R.CMDQ_CONS)).toBe(1 | (1 << 24));
@@ -42,7 +42,7 @@ describe("command queue, IHI 0070 3.5 and 7.1", () => {
     expect(bench.memory.read32(FREE)).toBe(0xabcd);
   });
 
-  it("PROD moved back to the failed command leaves nothing to do", () => {
+  it("SMMU-016 PROD moved back to the failed command leaves nothing to do", () => {
     const bench = new SmmuBench();
     bench.send(SYNC, [0xffn, 0n], syncMsi(FREE, 1n));
     bench.write(R.CMDQ_PROD, 1);
@@ -54,7 +54,7 @@ describe("command queue, IHI 0070 3.5 and 7.1", () => {
     ]);
   });
 
-  it("a command that cannot be read is CERROR_ABT, and is read again", () => {
+  it("SMMU-017 a command that cannot be read is CERROR_ABT, and is read again", () => {
     const bench = new SmmuBench();
     bench.memory.poison(CMDQ + 16n, 16);
     bench.send(SYNC, SYNC);
@@ -83,7 +83,7 @@ describe("command queue, IHI 0070 3.5 and 7.1", () => {
     expect(bench.read(R.CMDQ_CONS)).toBe(2);
   });
 
-  it("commands at CMDQS, the base aligned to that size", () => {
+  it("SMMU-010 commands at CMDQS, the base aligned to that size", () => {
     const ids = { IDR0: 0x084d369b, IDR1: 0x0c4f5510, IDR3: 0x1714, IDR5: 0x00200075, AIDR: 2 };
     const bench = new SmmuBench({ ids, cr0: 0, log2Commands: 2 });
     bench.write64(R.CMDQ_BASE, CMDQ | 0x20n | 19n);
@@ -116,7 +116,7 @@ describe("command queue, IHI 0070 3.5 and 7.1", () => {
 });
 
 describe("CMD_SYNC, IHI 0070 4.7.3", () => {
-  it("writes its MSI, even over itself, as Linux polls for", () => {
+  it("SMMU-080 writes its MSI, even over itself, as Linux polls for", () => {
     const bench = new SmmuBench();
     bench.send(syncMsi(CMDQ, 0n));
     expect(bench.memory.read32(CMDQ)).toBe(0);
@@ -146,7 +146,7 @@ describe("CMD_SYNC, IHI 0070 4.7.3", () => {
     expect(lines).toEqual(["sev", "sev"]);
   });
 
-  it("an MSI that aborts is MSI_CMDQ_ABT_ERR; the CMD_SYNC is consumed", () => {
+  it("SMMU-090 an MSI that aborts is MSI_CMDQ_ABT_ERR; the CMD_SYNC is consumed", () => {
     const bench = new SmmuBench();
     bench.memory.poison(FREE, 4);
     bench.send(syncMsi(FREE, 1n), syncMsi(0x9_0000n, 1n), SYNC);

@@ -4,6 +4,7 @@ import {
   ALL_QUEUES,
   CMDQEN,
   EVENTQEN,
+  FREE,
   PRIQEN,
   R,
   SMMUEN,
@@ -17,7 +18,7 @@ const ONES32 = 0xffff_ffff;
 const ONES64 = 0xffff_ffff_ffff_ffffn;
 
 describe("SMMU registers, IHI 0070 6.3", () => {
-  it("read 0 after reset, as far as the architecture says so", () => {
+  it("SMMU-001 read 0 after reset, as far as the architecture says so", () => {
     const memory = new GuestMemory({ ram: [{ base: 0n, size: 0x1000n }] });
     const smmu = new Smmuv3(memory);
     for (const offset of [R.CR0, R.CR0ACK, R.GERROR, R.GERRORN, R.IRQ_CTRL, R.IRQ_CTRLACK]) {
@@ -26,7 +27,7 @@ describe("SMMU registers, IHI 0070 6.3", () => {
     expect(smmu.mmio.read(R.GBPA, 4)).toBe(0x1000n);
   });
 
-  it("CR0 acknowledges what is implemented, and nothing else", () => {
+  it("SMMU-002 CR0 acknowledges what is implemented, and nothing else", () => {
     const all = off();
     all.write(R.CR0, ONES32);
     expect([all.read(R.CR0), all.read(R.CR0ACK)]).toEqual([0x1f, 0x1f]);
@@ -49,13 +50,13 @@ describe("SMMU registers, IHI 0070 6.3", () => {
   });
 
   const guards: [string, number, number, 4 | 8, readonly number[]][] = [
-    ["STRTAB_BASE", R.STRTAB_BASE, SMMUEN, 8, []],
-    ["STRTAB_BASE_CFG", R.STRTAB_BASE_CFG, SMMUEN, 4, []],
-    ["CR2", R.CR2, SMMUEN, 4, []],
-    ["CMDQ_BASE", R.CMDQ_BASE, CMDQEN, 8, []],
-    ["CMDQ_CONS", R.CMDQ_CONS, CMDQEN, 4, []],
-    ["EVENTQ_BASE", R.EVENTQ_BASE, EVENTQEN, 8, []],
-    ["EVENTQ_PROD", R.EVENTQ_PROD, EVENTQEN, 4, []],
+    ["SMMU-003 STRTAB_BASE", R.STRTAB_BASE, SMMUEN, 8, []],
+    ["SMMU-003 STRTAB_BASE_CFG", R.STRTAB_BASE_CFG, SMMUEN, 4, []],
+    ["SMMU-003 CR2", R.CR2, SMMUEN, 4, []],
+    ["SMMU-004 CMDQ_BASE", R.CMDQ_BASE, CMDQEN, 8, []],
+    ["SMMU-004 CMDQ_CONS", R.CMDQ_CONS, CMDQEN, 4, []],
+    ["SMMU-005 EVENTQ_BASE", R.EVENTQ_BASE, EVENTQEN, 8, []],
+    ["SMMU-005 EVENTQ_PROD", R.EVENTQ_PROD, EVENTQEN, 4, []],
     ["PRIQ_BASE", R.PRIQ_BASE, PRIQEN, 8, []],
     ["PRIQ_PROD", R.PRIQ_PROD, PRIQEN, 4, []],
   ];
@@ -76,7 +77,7 @@ describe("SMMU registers, IHI 0070 6.3", () => {
     },
   );
 
-  it("CR1: table attributes are locked by SMMUEN, queue attributes by any queue", () => {
+  it("SMMU-003 CR1: table attributes are locked by SMMUEN, queue attributes by any queue", () => {
     const bench = off();
     bench.write(R.CR1, ONES32);
     expect(bench.read(R.CR1)).toBe(0xfff);
@@ -89,7 +90,7 @@ describe("SMMU registers, IHI 0070 6.3", () => {
     expect(bench.read(R.CR1)).toBe(0x3f);
   });
 
-  it("queue indexes that belong to software stay writable", () => {
+  it("SMMU-004 and SMMU-005 queue indexes that belong to software stay writable", () => {
     const bench = off();
     bench.enable(ALL_QUEUES);
     bench.write(R.CMDQ_PROD, 0);
@@ -102,22 +103,25 @@ describe("SMMU registers, IHI 0070 6.3", () => {
     ["GERROR", 1, R.GERROR_IRQ_CFG0, R.GERROR_IRQ_CFG1, R.GERROR_IRQ_CFG2, 0x3f],
     ["PRIQ", 2, R.PRIQ_IRQ_CFG0, R.PRIQ_IRQ_CFG1, R.PRIQ_IRQ_CFG2, 0x8000_003f],
     ["EVENTQ", 4, R.EVENTQ_IRQ_CFG0, R.EVENTQ_IRQ_CFG1, R.EVENTQ_IRQ_CFG2, 0x3f],
-  ])("%s_IRQ_CFGn keep their values while the interrupt is enabled", (_, enable, cfg0, cfg1, cfg2, attributes) => {
-    const bench = off();
-    const read = () => [bench.read64(cfg0), bench.read(cfg1), bench.read(cfg2)];
-    const writeAll = () => {
-      bench.write64(cfg0, ONES64);
-      bench.write(cfg1, ONES32);
-      bench.write(cfg2, ONES32);
-    };
-    bench.write(R.IRQ_CTRL, enable);
-    expect(bench.read(R.IRQ_CTRLACK)).toBe(enable);
-    writeAll();
-    expect(read()).toEqual([0n, 0, 0]);
-    bench.write(R.IRQ_CTRL, 0);
-    writeAll();
-    expect(read()).toEqual([0x000f_ffff_ffff_fffcn, ONES32, attributes]);
-  });
+  ])(
+    "SMMU-006 %s_IRQ_CFGn keep their values while the interrupt is enabled",
+    (_, enable, cfg0, cfg1, cfg2, attributes) => {
+      const bench = off();
+      const read = () => [bench.read64(cfg0), bench.read(cfg1), bench.read(cfg2)];
+      const writeAll = () => {
+        bench.write64(cfg0, ONES64);
+        bench.write(cfg1, ONES32);
+        bench.write(cfg2, ONES32);
+      };
+      bench.write(R.IRQ_CTRL, enable);
+      expect(bench.read(R.IRQ_CTRLACK)).toBe(enable);
+      writeAll();
+      expect(read()).toEqual([0n, 0, 0]);
+      bench.write(R.IRQ_CTRL, 0);
+      writeAll();
+      expect(read()).toEqual([0x000f_ffff_ffff_fffcn, ONES32, attributes]);
+    },
+  );
 
   it("registers of features that are not there are RAZ/WI", () => {
     const bench = off({ features: SMMU_PRESETS.qemu });
@@ -152,14 +156,14 @@ describe("SMMU registers, IHI 0070 6.3", () => {
     expect(older.read64(R.STRTAB_BASE)).toBe(0x4000_ffff_ffff_ffc0n);
   });
 
-  it("halves of 64-bit registers are written one by one", () => {
+  it("SMMU-012 halves of 64-bit registers are written one by one", () => {
     const bench = off();
     bench.write(R.STRTAB_BASE, 0x1234_5640);
     bench.write(R.STRTAB_BASE + 4, 0x4000_0001);
     expect(bench.read64(R.STRTAB_BASE)).toBe(0x4000_0001_1234_5640n);
   });
 
-  it("page 0 has the aliases of the queue indexes, the rest of page 1 is empty", () => {
+  it("SMMU-012 page 0 has the aliases of the queue indexes, the rest of page 1 is empty", () => {
     const bench = off();
     bench.write(0xac, 7);
     expect([bench.read(0xac), bench.read(R.EVENTQ_CONS)]).toEqual([7, 7]);
@@ -186,7 +190,7 @@ describe("SMMU registers, IHI 0070 6.3", () => {
     }
   });
 
-  it("identification", () => {
+  it("SMMU-011 identification", () => {
     const bench = off();
     expect([0xff0, 0xff4, 0xff8, 0xffc].map((offset) => bench.read(offset))).toEqual([0x0d, 0xf0, 0x05, 0xb1]);
     expect([bench.read(R.IDR0), bench.read(R.IDR1), bench.read(R.IDR3), bench.read(R.IDR5)]).toEqual([
@@ -198,7 +202,7 @@ describe("SMMU registers, IHI 0070 6.3", () => {
 });
 
 describe("GBPA, IHI 0070 6.3.14", () => {
-  it("is written with Update = 1 only, which clears itself", () => {
+  it("SMMU-007 is written with Update = 1 only, which clears itself", () => {
     const bench = off();
     bench.write(R.GBPA, 0x10_0000);
     expect(bench.read(R.GBPA)).toBe(0x1000);
@@ -219,7 +223,7 @@ describe("GBPA, IHI 0070 6.3.14", () => {
     expect(bench.smmu.translate({ sid: 1, address: 0n }).ok).toBe(false);
   });
 
-  it("governs traffic while SMMUEN = 0", () => {
+  it("SMMU-008 governs traffic while SMMUEN = 0", () => {
     const bench = off();
     expect(bench.smmu.translate({ sid: 1, address: 0x1234n })).toMatchObject({
       ok: true,
@@ -231,7 +235,7 @@ describe("GBPA, IHI 0070 6.3.14", () => {
 });
 
 describe("stream table base, IHI 0070 6.3.23", () => {
-  it("is aligned to the table by the LOG2SIZE written, StreamIDs are limited by SIDSIZE", () => {
+  it("SMMU-009 is aligned to the table by the LOG2SIZE written, StreamIDs are limited by SIDSIZE", () => {
     const bench = off();
     bench.write64(R.STRTAB_BASE, STRTAB | 0x40n);
     bench.write(R.STRTAB_BASE_CFG, 6);
@@ -245,6 +249,20 @@ describe("stream table base, IHI 0070 6.3.23", () => {
     bench.enable(SMMUEN | EVENTQEN);
     bench.smmu.translate({ sid: 0x1_0000, address: 0n });
     expect(bench.events().map(([word]) => word)).toEqual([0x1_0000_0000_0002n + (0n << 32n)]);
+  });
+});
+
+describe("two-level stream tables, IHI 0070 6.3.24", () => {
+  it("SMMU-009 SPLIT = 7 behaves as 6", () => {
+    const bench = off();
+    // L1STD 1 leads to StreamIDs 64 up: Span 7, 64 STEs.
+    bench.store(STRTAB, 0n, FREE | 7n);
+    bench.store(FREE + 64n, STE_BYPASS, 0n);
+    bench.write(R.STRTAB_BASE_CFG, (1 << 16) | (7 << 6) | 8);
+    expect(bench.read(R.STRTAB_BASE_CFG)).toBe((1 << 16) | (7 << 6) | 8);
+    bench.enable(SMMUEN | EVENTQEN);
+    expect(bench.smmu.translate({ sid: 65, address: 0x1000n }).ok).toBe(true);
+    expect(bench.smmu.translate({ sid: 1, address: 0x1000n })).toMatchObject({ name: "C_BAD_STREAMID" });
   });
 });
 

@@ -24,7 +24,7 @@ function stalling(options = {}) {
 }
 
 describe("stalls, IHI 0070 3.12.2", () => {
-  it("the record has Stall = 1 and a tag of its own; the device gets no answer", () => {
+  it("SMMU-071 and SMMU-072 the record has Stall = 1 and a tag of its own; the device gets no answer", () => {
     const { bench, ended, stall } = stalling();
     expect([stall(), stall(1)].map(({ answer }) => answer)).toEqual(["stall", "stall"]);
     const events = bench.events();
@@ -40,7 +40,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect(bench.events()).toHaveLength(1);
   });
 
-  it("CMD_RESUME(Retry) translates anew, and may stall anew under a tag in a new record", () => {
+  it("SMMU-072 CMD_RESUME(Retry) translates anew, and may stall anew under a tag in a new record", () => {
     const { bench, ended, stall } = stalling();
     stall(3);
     const [first] = bench.events();
@@ -52,7 +52,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect([bench.events(), bench.smmu.stalled, ended]).toEqual([[], 0, [[0, "success"]]]);
   });
 
-  it("CMD_RESUME(Terminate) aborts, or reads as zero", () => {
+  it("SMMU-073 CMD_RESUME(Terminate) aborts, or reads as zero", () => {
     const { bench, ended, stall } = stalling();
     stall();
     stall();
@@ -64,14 +64,14 @@ describe("stalls, IHI 0070 3.12.2", () => {
     ]);
   });
 
-  it("without RAZ/WI (TERM_MODEL = 1), Ab does not count", () => {
+  it("SMMU-073 without RAZ/WI (TERM_MODEL = 1), Ab does not count", () => {
     const { bench, ended, stall } = stalling({ features: smmuFeatures({ TERM_MODEL: 1 }) });
     stall();
     bench.send(resume(tagOf(bench.events()[0] as bigint[])));
     expect(ended).toEqual([[0, "abort"]]);
   });
 
-  it("a tag that is not of that stream, or was answered, does nothing and is no error", () => {
+  it("SMMU-073 a tag that is not of that stream, or was answered, does nothing and is no error", () => {
     const { bench, ended, stall } = stalling();
     stall();
     const tag = tagOf(bench.events()[0] as bigint[]);
@@ -81,7 +81,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect([ended.length, bench.read(R.GERROR)]).toEqual([1, 0]);
   });
 
-  it("CMD_STALL_TERM aborts all of one stream", () => {
+  it("SMMU-074 CMD_STALL_TERM aborts all of one stream", () => {
     const { bench, ended, stall } = stalling();
     bench.ste(SID + 1, CDS | 0b1011n);
     stall();
@@ -97,7 +97,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     ]);
   });
 
-  it("SMMUEN = 0 aborts all, and their tags do nothing any more", () => {
+  it("SMMU-074 SMMUEN = 0 aborts all, and their tags do nothing any more", () => {
     const { bench, ended, stall } = stalling();
     stall();
     stall();
@@ -116,7 +116,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect(bench.smmu.stalled).toBe(1);
   });
 
-  it("invalidations leave stalled transactions alone", () => {
+  it("SMMU-083 invalidations leave stalled transactions alone", () => {
     const { bench, ended, stall } = stalling();
     stall();
     leaf(bench, 0, FREE | LEAF);
@@ -124,7 +124,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect([ended, bench.smmu.stalled]).toEqual([[], 1]);
   });
 
-  it("a full queue: the transaction waits, loses nothing, and is recorded when there is room", () => {
+  it("SMMU-075 a full queue: the transaction waits, loses nothing, and is recorded when there is room", () => {
     const { bench, stall } = stalling({ log2Events: 0 });
     stall(1);
     stall(2);
@@ -136,7 +136,7 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect(bench.read(R.EVENTQ_PROD) >>> 0).toBe(1);
   });
 
-  it("what was not recorded yet meets the configuration of the time of its retry", () => {
+  it("SMMU-075 what was not recorded yet meets the configuration of the time of its retry", () => {
     const { bench, ended, stall } = stalling({ log2Events: 0 });
     stall(1);
     stall(2);

@@ -2,9 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CD, STE } from "../../assembly/layout/smmuv3.ts";
-import { cdUsed, type LiveEntry, steUsed, updateCd, updateSte } from "../../src/smmuv3/update.ts";
+import { cdUsed, type LiveEntry, liveEntry, steUsed, updateCd, updateSte } from "../../src/smmuv3/update.ts";
 import { build } from "../../src/structure.ts";
 import { runs, seed } from "../support/runs.ts";
+import { CD_PLAIN, CDS, FREE, SmmuBench, STRTAB, SYNC } from "../support/smmu-bench.ts";
 
 const PTR = 0xdeadbee0n;
 const ste = (values: Record<string, number | bigint>): bigint[] => build(STE, 8, { V: 1, ...values });
@@ -152,6 +153,74 @@ describe("CD updates, IHI 0070 3.21.3", () => {
     const result = run(updateCd, from, to);
     expect({ hitless: result.hitless, syncs: result.syncs }).toEqual({ hitless, syncs });
     for (const words of result.entry.seen) expect(isOneOf(cdUsed, words, from, to)).toBe(true);
+  });
+});
+
+describe("updates under the eyes of the SMMU", () => {
+  const SID = 5;
+  const AT = STRTAB + 64n * BigInt(SID);
+  const ADDRESS = 0x4010_0123n;
+  // 39 bits each. Every configuration that translates leads elsewhere: stage 1 to gigabyte 2, stage 2 to
+  // gigabyte 3, both to gigabyte 4 (where stage 2 keeps gigabyte 1, with the tables in it, in place).
+  const FIELDS2 = { S2T0SZ: 25, S2SL0: 1, S2PS: 5, S2AA64: 1, S2R: 1 };
+  const entries: Record<string, bigint[]> = {
+    abort: ste({ Config: 0 }),
+    bypass: ste({ Config: 4, SHCFG: 1 }),
+    "stage 1": ste({ Config: 5, S1ContextPtr: CDS >> 6n }),
+    "stage 1 with substreams": ste({ Config: 5, S1ContextPtr: CDS >> 6n, S1CDMax: 2, S1DSS: 2 }),
+    "S1DSS bypass": ste({ Config: 5, S1ContextPtr: CDS >> 6n, S1CDMax: 2, S1DSS: 1, SHCFG: 1 }),
+    "stage 2": ste({ Config: 6, ...FIELDS2, S2TTB: (FREE + 0x2000n) >> 4n }),
+    nested: ste({ Config: 7, S1ContextPtr: CDS >> 6n, ...FIELDS2, S2TTB: (FREE + 0x1000n) >> 4n }),
+  };
+  const pairs = Object.keys(entries).flatMap((from) => Object.keys(entries).map((to) => [from, to] as const));
+
+  /** What a request gets, events left out. */
+  const ask = (bench: SmmuBench): string => {
+    const outcome = bench.smmu.translate({ sid: SID, address: ADDRESS });
+    return outcome.ok ? `0x${outcome.address.toString(16)}` : `${outcome.answer} ${outcome.code}`;
+  };
+  function machine(entry: readonly bigint[]): SmmuBench {
+    const bench = new SmmuBench();
+    bench.store(CDS, CD_PLAIN, FREE);
+    bench.store(FREE, 0n, 0x8000_0000n | 0x741n);
+    bench.store(FREE + 0x1000n, 0n, 0x4000_0000n | 0x7fdn, 0x1_0000_0000n | 0x7fdn);
+    bench.store(FREE + 0x2000n, 0n, 0xc000_0000n | 0x7fdn);
+    bench.ste(SID, ...entry);
+    return bench;
+  }
+
+  it("these answer differently", () => {
+    expect(Object.values(entries).map((entry) => ask(machine(entry)))).toEqual([
+      "abort 0",
+      "0x40100123",
+      "0x80100123",
+      "0x80100123",
+      "0x40100123",
+      "0xc0100123",
+      "0x100100123",
+    ]);
+  });
+
+  it.each(pairs)("SMMU-082 %s -> %s: after every store, the old answer or the new one", (from, to) => {
+    const [old, target] = [entries[from], entries[to]] as [bigint[], bigint[]];
+    const [before, after] = [ask(machine(old)), ask(machine(target))];
+    const bench = machine(old);
+    const live = liveEntry(bench.memory, AT, () => bench.send([0x03n | (BigInt(SID) << 32n), 1n], SYNC));
+    const seen: string[] = [];
+    const { hitless } = updateSte(
+      {
+        ...live,
+        store: (word, value) => {
+          live.store(word, value);
+          live.sync();
+          seen.push(ask(bench));
+        },
+      },
+      target,
+    );
+    const allowed = hitless ? [before, after] : [before, after, "abort 4"];
+    expect(seen.filter((answer) => !allowed.includes(answer))).toEqual([]);
+    expect(ask(bench)).toBe(after);
   });
 });
 
