@@ -54,6 +54,13 @@ export function has(entry: u64, field: i32): bool {
   return (entry & mask(field)) != 0;
 }
 
+/** The value of a field at its place in a 64-bit entry, all else 0: to be ORed together. */
+// @ts-ignore: decorator
+@inline
+export function place(field: i32, value: u64): u64 {
+  return (value << (<u64>field & 63)) & mask(field);
+}
+
 /** `entry` with a field replaced. */
 // @ts-ignore: decorator
 @inline

@@ -40,23 +40,19 @@ export function find(cache: usize, key0: u64, key1: u64): i32 {
   const set = setOf(cache, key0, key1);
   const tags = <usize>load<u32>(cache, CACHE.TAGS) + <usize>set * SET_TAG_BYTES;
   const first = i64x2.splat(key0);
-  const second = i64x2.splat(key1);
-  const low = v128.and(
-    v128.eq<i64>(v128.load(tags), first),
-    v128.eq<i64>(v128.load(tags, SECOND_WORD), second),
-  );
-  const high = v128.and(
-    v128.eq<i64>(v128.load(tags, 16), first),
-    v128.eq<i64>(v128.load(tags, SECOND_WORD + 16), second),
-  );
-  const hits = v128.bitmask<i64>(low) | (v128.bitmask<i64>(high) << 2);
-  return hits ? <i32>(set * WAYS) + ctz(hits) : -1;
+  const low = v128.bitmask<i64>(v128.eq<i64>(v128.load(tags), first));
+  const high = v128.bitmask<i64>(v128.eq<i64>(v128.load(tags, 16), first));
+  for (let hits = low | (high << 2); hits; hits &= hits - 1) {
+    const way = ctz(hits);
+    if (load<u64>(tags + (way << 3), SECOND_WORD) == key1) return <i32>(set * WAYS) + way;
+  }
+  return -1;
 }
 
 // @ts-ignore: decorator
 @inline
 function setOf(cache: usize, key0: u64, key1: u64): u32 {
-  const mixed = <u32>key0 ^ <u32>((key1 * 0x9e3779b97f4a7c15) >> 40) ^ <u32>(key0 >> 18);
+  const mixed = <u32>key0 ^ <u32>(key0 >> 18) ^ <u32>key1 ^ <u32>(key1 >> 13);
   return mixed & (load<u32>(cache, CACHE.SETS) - 1);
 }
 

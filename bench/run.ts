@@ -67,7 +67,7 @@ const pagesVtd = (requests: number): VtdShape => ({
 });
 const cached: readonly (readonly [string, number, number])[] = [
   ["vtd IOTLB hit, fits L1", 64, 128],
-  ["vtd IOTLB hit, fits L2", 2048, 1024],
+  ["vtd IOTLB hit, fits L2", 1024, 1024],
   ["vtd IOTLB miss", 2048, 4],
 ];
 for (const [name, requests, sets] of cached) {

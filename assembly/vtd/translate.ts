@@ -6,11 +6,11 @@
  * result, so a hit copies two vectors.
  */
 import { find, insert, originOf, secondKey, valueOf } from "../caches";
-import { get, mask, put, setElement } from "../bits";
+import { get, mask, place, setElement } from "../bits";
 import { CACHE } from "../layout/caches";
 import { PERMISSION, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
 import { LEVEL_BITS, PAGE_SHIFT } from "../layout/vtd";
-import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, KEY } from "../layout/vtd-caches";
+import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, IOTLB_VALUE_BYTES, KEY } from "../layout/vtd-caches";
 import { LEVELS, PATH, PATH_STEP, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { Cached } from "./held";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
@@ -20,27 +20,30 @@ import { vtdWalk, walkExactly } from "./walk";
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
   REQUEST_FLAG.EXECUTE | REQUEST_FLAG.ZERO_LENGTH;
 
+/** All requests read, write or both. */
+const EVERY_REQUEST: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;
+
 /** As `vtdWalk`, with the unit's caches. */
 export function vtdTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): u32 {
   const iotlb = load<u32>(unit, VTD.IOTLB);
   if (!iotlb) return vtdWalk(unit, sid, pasid, low, high, flags, result);
   const address = (<u64>high << 32) | <u64>low;
-  if (hit(unit, iotlb, sid, pasid, address, flags, result)) return 0;
+  if (!(flags & unserved(unit)) && hit(iotlb, sid, pasid, address, flags, result)) return 0;
   return missed(unit, iotlb, sid, pasid, address, flags, result);
 }
 
 /** As `vtdWalkMany`, with the unit's caches. */
 export function vtdTranslateMany(unit: usize, requests: usize, results: usize, count: u32): void {
   const iotlb = load<u32>(unit, VTD.IOTLB);
-  for (let i: u32 = 0; i < count; i++) {
-    const request = requests + i * REQUEST_BYTES;
-    const result = results + i * RESULT_BYTES;
+  const refused = unserved(unit);
+  const end = requests + count * REQUEST_BYTES;
+  for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
     const sid = load<u32>(request, REQUEST.SID);
     const pasid = load<u32>(request, REQUEST.PASID);
     const address = load<u64>(request, REQUEST.ADDRESS);
     const flags = load<u32>(request, REQUEST.FLAGS);
     if (!iotlb) vtdWalk(unit, sid, pasid, <u32>address, <u32>(address >> 32), flags, result);
-    else if (!hit(unit, iotlb, sid, pasid, address, flags, result)) {
+    else if (flags & refused || !hit(iotlb, sid, pasid, address, flags, result)) {
       missed(unit, iotlb, sid, pasid, address, flags, result);
     }
   }
@@ -50,26 +53,32 @@ export function vtdTranslateMany(unit: usize, requests: usize, results: usize, c
 // @ts-ignore: decorator
 @inline
 function requester(sid: u32, pasid: u32, flags: u32): u64 {
-  const key = put(mask(KEY.VALID), KEY.SID, sid);
+  const key = mask(KEY.VALID) | place(KEY.SID, sid);
   if (!(flags & REQUEST_FLAG.PASID)) return key;
   const privileged = flags & REQUEST_FLAG.PRIVILEGED ? mask(KEY.PRIVILEGED) : 0;
-  return put(key | mask(KEY.HAS_PASID) | privileged, KEY.PASID, pasid);
+  return key | mask(KEY.HAS_PASID) | privileged | place(KEY.PASID, pasid);
 }
 
-/** Whether the IOTLB answers the request; then `result` is written. */
+/** Flags of the requests that the IOTLB does not serve in the unit's mode. */
 // @ts-ignore: decorator
 @inline
-function hit(unit: usize, iotlb: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
-  if (flags & WALKED) return false;
+function unserved(unit: usize): u32 {
   const mode = load<u32>(unit, VTD.MODE);
-  if (mode != VTD_MODE.SCALABLE && (mode != VTD_MODE.LEGACY || flags & REQUEST_FLAG.PASID)) return false;
+  if (mode == VTD_MODE.SCALABLE) return WALKED;
+  return mode == VTD_MODE.LEGACY ? WALKED | REQUEST_FLAG.PASID : EVERY_REQUEST;
+}
+
+/** Whether the IOTLB answers a request it serves; then `result` is written. */
+// @ts-ignore: decorator
+@inline
+function hit(iotlb: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
   const key = requester(sid, pasid, flags);
-  const wanted = flags & (REQUEST_FLAG.READ | REQUEST_FLAG.WRITE);
+  const wanted = flags & EVERY_REQUEST;
   for (let shifts = load<u64>(iotlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
     const shift = ctz(shifts);
-    const index = find(iotlb, address >> shift, put(key, KEY.SHIFT, shift));
+    const index = find(iotlb, address >> shift, key | place(KEY.SHIFT, shift));
     if (index < 0) continue;
-    const value = valueOf(iotlb, index);
+    const value = <usize>load<u32>(iotlb, CACHE.VALUES) + index * IOTLB_VALUE_BYTES;
     // PERMISSION.READ and WRITE are where REQUEST_FLAG has READ and WRITE.
     if ((load<u8>(value, RESULT.PERMISSIONS) & wanted) != wanted) return false;
     // A write through a translation not known to be dirty must set D first.
@@ -94,7 +103,7 @@ function missed(
   if (shift == EVERYTHING) shift = passThroughShift(unit, address);
   const output = load<u64>(result, RESULT.ADDRESS);
   if (touchesInterruptRange(output, shift)) return code;
-  const index = insert(iotlb, address >> shift, put(requester(sid, pasid, flags), KEY.SHIFT, shift));
+  const index = insert(iotlb, address >> shift, requester(sid, pasid, flags) | place(KEY.SHIFT, shift));
   store<u64>(iotlb, load<u64>(iotlb, CACHE.SHIFTS) | (<u64>1 << shift), CACHE.SHIFTS);
   const value = valueOf(iotlb, index);
   v128.store(value, v128.load(result));
@@ -148,7 +157,7 @@ export function vtdOrigin(
   const key = requester(sid, pasid, flags);
   for (let shifts = load<u64>(iotlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
     const shift = ctz(shifts);
-    const index = find(iotlb, address >> shift, put(key, KEY.SHIFT, shift));
+    const index = find(iotlb, address >> shift, key | place(KEY.SHIFT, shift));
     if (index < 0) continue;
     memory.copy(origin, originOf(iotlb, index), IOTLB_ORIGIN_BYTES);
     return <u32>get(secondKey(iotlb, index), KEY.SHIFT);

@@ -43,7 +43,7 @@ static inline u64 requester(const request *q) {
 }
 
 static inline u32 set_of(u64 first, u64 second) {
-  u32 mixed = (u32)first ^ (u32)((second * 0x9e3779b97f4a7c15ull) >> 40) ^ (u32)(first >> 18);
+  u32 mixed = (u32)first ^ (u32)(first >> 18) ^ (u32)second ^ (u32)(second >> 13);
   return mixed & (cache.sets - 1);
 }
 
