@@ -22,20 +22,23 @@ type Used = f32;
 
 /** Takes the lowest free ID in [min, max]; -1 when there is none. */
 export function bitmapAlloc(bitmap: usize, min: u32, max: u32): i32 {
-  const id = bitmapFirstFree(bitmap, min, max);
-  if (id >= 0) take(bitmap, id);
+  const id = takeLowest(bitmap, min, max);
+  if (id >= 0) addToCount(bitmap, 1);
   return id;
 }
 
 /** Takes up to `count` lowest free IDs in [min, max] into u32s at `ids`; returns how many. */
 export function bitmapAllocMany(bitmap: usize, min: u32, max: u32, ids: usize, count: u32): u32 {
-  for (let i: u32 = 0; i < count; i++) {
-    const id = bitmapAlloc(bitmap, min, max);
-    if (id < 0) return i;
-    store<u32>(ids + (<usize>i << 2), id);
+  let taken: u32 = 0;
+  while (taken < count) {
+    const id = takeLowest(bitmap, min, max);
+    if (id < 0) break;
+    store<u32>(ids + (<usize>taken << 2), id);
     min = id + 1;
+    taken++;
   }
-  return count;
+  addToCount(bitmap, taken);
+  return taken;
 }
 
 /** The lowest free ID in [min, max], left free; -1 when there is none. */
@@ -47,29 +50,21 @@ export function bitmapFirstFree(bitmap: usize, min: u32, max: u32): i32 {
 
 /** Takes this very ID; false when it is in use or out of range. */
 export function bitmapReserve(bitmap: usize, id: u32): bool {
-  if (id >= IDS || bitmapTest(bitmap, id)) return false;
-  take(bitmap, id);
-  return true;
+  return bitmapAlloc(bitmap, id, id) >= 0;
 }
 
 /** Gives an ID back; false when it was not in use. */
 export function bitmapFree(bitmap: usize, id: u32): bool {
-  if (id >= IDS) return false;
-  const ptr = wordOf(bitmap, id);
-  const old = load<u64>(ptr, BITMAP.BITS);
-  const now = old & ~bitOf(id);
-  if (now == old) return false;
-  store<u64>(ptr, now, BITMAP.BITS);
-  store<u32>(bitmap, load<u32>(bitmap) - 1);
-  if (old == ALL) clearFull(bitmap, id >> 6);
-  if (!now) clearAny(bitmap, id >> 6);
+  if (!release(bitmap, id)) return false;
+  addToCount(bitmap, -1);
   return true;
 }
 
 /** Frees `count` IDs, u32s at `ids`; returns how many of them were in use. */
 export function bitmapFreeMany(bitmap: usize, ids: usize, count: u32): u32 {
   let freed: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) freed += <u32>bitmapFree(bitmap, load<u32>(ids + (<usize>i << 2)));
+  for (let i: u32 = 0; i < count; i++) freed += <u32>release(bitmap, load<u32>(ids + (<usize>i << 2)));
+  addToCount(bitmap, -freed);
   return freed;
 }
 
@@ -91,6 +86,12 @@ export function bitmapCount(bitmap: usize): u32 {
 /** Frees everything. */
 export function bitmapReset(bitmap: usize): void {
   memory.fill(bitmap, 0, BITMAP_BYTES);
+}
+
+// @ts-ignore: decorator
+@inline
+function addToCount(bitmap: usize, change: i32): void {
+  store<u32>(bitmap, load<u32>(bitmap, BITMAP.COUNT) + change, BITMAP.COUNT);
 }
 
 /** Word of `index` on the level whose first word is at `level`. */
@@ -149,17 +150,41 @@ function seekAbove<T>(bitmap: usize, from: u32): u32 {
   return (word1 << 6) | <u32>ctz(bits);
 }
 
-/** Marks a free ID as used, and what that changes above it. */
+/** Takes the lowest free ID in [min, max], and marks what that changes above it. The count is the caller's. */
 // @ts-ignore: decorator
 @inline
-function take(bitmap: usize, id: u32): void {
+function takeLowest(bitmap: usize, min: u32, max: u32): i32 {
+  if (min >= IDS) return -1;
+  let word0 = min >> 6;
+  let free = wanted<Free>(bitmap + BITMAP.BITS, word0);
+  let open = free & (ALL << <u64>(min & 63));
+  if (!open) {
+    word0 = seekAbove<Free>(bitmap, word0 + 1);
+    if (word0 == BITMAP_WORDS_0) return -1;
+    open = free = wanted<Free>(bitmap + BITMAP.BITS, word0);
+  }
+  const id = (word0 << 6) | <u32>ctz(open);
+  if (id > max) return -1;
+  const left = free ^ (open & -open);
+  store<u64>(wordOf(bitmap, id), ~left, BITMAP.BITS);
+  if (free == ALL) setAny(bitmap, word0);
+  if (!left) setFull(bitmap, word0);
+  return id;
+}
+
+/** Marks an ID as free, and what that changes above it; false when it was free. The count is the caller's. */
+// @ts-ignore: decorator
+@inline
+function release(bitmap: usize, id: u32): bool {
+  if (id >= IDS) return false;
   const ptr = wordOf(bitmap, id);
   const old = load<u64>(ptr, BITMAP.BITS);
-  const now = old | bitOf(id);
+  const now = old & ~bitOf(id);
+  if (now == old) return false;
   store<u64>(ptr, now, BITMAP.BITS);
-  store<u32>(bitmap, load<u32>(bitmap) + 1);
-  if (!old) setAny(bitmap, id >> 6);
-  if (now == ALL) setFull(bitmap, id >> 6);
+  if (old == ALL) clearFull(bitmap, id >> 6);
+  if (!now) clearAny(bitmap, id >> 6);
+  return true;
 }
 
 function setAny(bitmap: usize, word0: u32): void {

@@ -10,6 +10,7 @@
 import { parseArgs } from "node:util";
 import { growth } from "./growth.ts";
 import { type Effort, type Kernel, type Measurement, measure, table } from "./harness.ts";
+import { blockKernel, churnKernel, fillKernel } from "./ids.ts";
 import { Native } from "./native.ts";
 import type { SmmuShape } from "./tables-smmuv3.ts";
 import type { VtdKind, VtdShape } from "./tables-vtd.ts";
@@ -76,6 +77,17 @@ for (const [name, requests, sets] of cached) {
 }
 kernels["vtd walk, as the misses"] = (native) =>
   vtdKernel("vtd walk, as the misses", pagesVtd(2048), smoke ? 2 : 100, native);
+
+const churned = smoke ? 4096 : 65536;
+kernels["ids, fill"] = (native) => fillKernel("ids, fill", native);
+for (const [occupancy, share] of [
+  ["50 %", 0.5],
+  ["99.99 %", 0.9999],
+] as const) {
+  const [blocks, single] = [`ids, churn in blocks at ${occupancy}`, `ids, alloc + free at ${occupancy}`];
+  kernels[blocks] = (native) => blockKernel(blocks, share, churned, native);
+  kernels[single] = (native) => churnKernel(single, share, churned, smoke ? 0 : 10, native);
+}
 
 if (options.growth) {
   await growth(smoke, { rounds: smoke ? 1 : 5, samples: 2 }, options.svg);

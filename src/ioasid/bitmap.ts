@@ -20,6 +20,9 @@ export function coreForBitmaps(count: number): Core {
 export class IdBitmap {
   readonly #exports: Core["exports"];
   readonly #ptr: number;
+  // Looking a function up in the exports costs as much as calling it.
+  readonly #alloc: Core["exports"]["bitmapAlloc"];
+  readonly #free: Core["exports"]["bitmapFree"];
 
   /**
    * @param core whose linear memory to use, e.g. `memory.core` of a GuestMemory; its own small one
@@ -28,6 +31,8 @@ export class IdBitmap {
    */
   constructor(core: Core = coreForBitmaps(1)) {
     this.#exports = core.exports;
+    this.#alloc = core.exports.bitmapAlloc;
+    this.#free = core.exports.bitmapFree;
     this.#ptr = core.allocate(BITMAP_BYTES);
   }
 
@@ -43,7 +48,8 @@ export class IdBitmap {
   alloc(min = 0, max: number = MAX_ID): number | undefined {
     checkId("min", min);
     checkId("max", max);
-    const id = this.#exports.bitmapAlloc(this.#ptr, min, max);
+    const alloc = this.#alloc;
+    const id = alloc(this.#ptr, min, max);
     return id < 0 ? undefined : id;
   }
 
@@ -62,7 +68,8 @@ export class IdBitmap {
 
   /** Gives an ID back; false when it was not in use. */
   free(id: number): boolean {
-    return this.#exports.bitmapFree(this.#ptr, checkId("id", id)) !== 0;
+    const free = this.#free;
+    return free(this.#ptr, checkId("id", id)) !== 0;
   }
 
   /** Whether an ID is in use. */
@@ -89,5 +96,5 @@ export class IdBitmap {
 
 /** A 20-bit ID: RangeError or TypeError otherwise. */
 export function checkId(name: string, id: number): number {
-  return checkInteger(name, id, 0, MAX_ID);
+  return typeof id === "number" && (id & MAX_ID) === id ? id : checkInteger(name, id, 0, MAX_ID);
 }

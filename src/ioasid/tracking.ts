@@ -1,31 +1,34 @@
 /**
  * The table of one ID space: which IDs are in use, whose they are, and what is attached.
  *
- * A bitmap (Wasm) finds numbers; records lie in pages of 1024, made on first use, so a sparse space
- * costs little and a full one some 20 bytes an ID. A *retired* ID has no record any more but is not
- * free either: devices may still use it.
+ * A bitmap (Wasm) finds numbers. A record is 16 bits, mostly the owner, and a slot for the data:
+ * 10 bytes an ID, in flat arrays that grow with the highest ID in use. A space of a million IDs is
+ * larger than the processor's caches, so what few IDs need (more than one reference, a stamp, an owner
+ * beyond the first 16,382 sets) is kept aside. A *retired* ID has no record any more but is not free
+ * either: devices may still use it.
  */
-import type { IdBitmap } from "./bitmap.ts";
-import { MAX_ID } from "./bitmap.ts";
+import { type IdBitmap, MAX_ID } from "./bitmap.ts";
 
-const PAGE_SHIFT = 10;
-const PAGE_IDS = 1 << PAGE_SHIFT;
-const IN_PAGE = PAGE_IDS - 1;
+/** A record is 0 for none, else the owner's key + 1 (OWNER: it is kept aside) and these. */
+const HAS_DATA = 1 << 15;
+const HAS_MORE = 1 << 14;
+const OWNER = HAS_MORE - 1;
 
-/** Words of a record. References: 0 = no record. */
-const OWNER = 0;
-const REFERENCES = 1;
-const STAMP = 2;
-const WORDS = 3;
+const FIRST_CAPACITY = 64;
 
-interface Page {
-  readonly words: Uint32Array;
-  readonly data: unknown[];
+/** What most IDs do not have. */
+interface More {
+  references: number;
+  owner: number;
+  /** 0: nobody asked for it yet. */
+  stamp: number;
 }
 
 export class Tracking {
   readonly bitmap: IdBitmap;
-  readonly #pages: (Page | undefined)[] = new Array(Math.ceil((MAX_ID + 1) / PAGE_IDS)).fill(undefined);
+  #records: Uint16Array = new Uint16Array(FIRST_CAPACITY);
+  #data: unknown[] = new Array(FIRST_CAPACITY).fill(null);
+  readonly #more: Map<number, More> = new Map();
   #live = 0;
   #stamp = 0;
 
@@ -45,52 +48,58 @@ export class Tracking {
 
   /** Opens a record, with one reference, for an ID that the bitmap holds. */
   open(id: number, owner: number, data: unknown): void {
-    this.#pages[id >> PAGE_SHIFT] ??= newPage();
-    const page = this.#pages[id >> PAGE_SHIFT] as Page;
-    const at = (id & IN_PAGE) * WORDS;
-    page.words[at + OWNER] = owner;
-    page.words[at + REFERENCES] = 1;
-    page.words[at + STAMP] = this.#stamp = (this.#stamp + 1) >>> 0;
-    page.data[id & IN_PAGE] = data;
+    if (id >= this.#records.length) this.#grow(id);
+    if (owner + 1 < OWNER) {
+      this.#records[id] = owner + 1;
+    } else {
+      this.#records[id] = OWNER | HAS_MORE;
+      this.#more.set(id, { references: 1, owner, stamp: 0 });
+    }
+    if (data !== null) this.setData(id, data);
     this.#live++;
   }
 
-  /** Drops the record; the bitmap still holds the ID. */
+  /** Drops the record of a live ID; the bitmap still holds the ID. */
   close(id: number): void {
-    const page = this.#pages[id >> PAGE_SHIFT];
-    if (!page) return;
-    page.words[(id & IN_PAGE) * WORDS + REFERENCES] = 0;
-    page.data[id & IN_PAGE] = null;
+    const record = this.#records[id] as number;
+    this.#records[id] = 0;
+    if (record & HAS_DATA) this.#data[id] = null;
+    if (record & HAS_MORE) this.#more.delete(id);
     this.#live--;
   }
 
   /** References of a live ID; 0 for any other. */
   references(id: number): number {
-    return this.#word(id, REFERENCES);
+    const record = id < this.#records.length ? (this.#records[id] as number) : 0;
+    if (record & HAS_MORE) return (this.#more.get(id) as More).references;
+    return record === 0 ? 0 : 1;
   }
 
+  /** Of a live ID, as all below. */
   setReferences(id: number, count: number): void {
-    const page = this.#pages[id >> PAGE_SHIFT];
-    if (page) page.words[(id & IN_PAGE) * WORDS + REFERENCES] = count;
+    this.#moreOf(id).references = count;
   }
 
-  /** Key of the owning set, of a live ID. */
+  /** Key of the owning set. */
   owner(id: number): number {
-    return this.#word(id, OWNER);
+    const owner = (this.#records[id] as number) & OWNER;
+    return owner === OWNER ? (this.#more.get(id) as More).owner : owner - 1;
   }
 
-  /** Which allocation of the space this is, of a live ID. */
+  /** Which allocation of the space this is: a number that no other allocation has. */
   stamp(id: number): number {
-    return this.#word(id, STAMP);
+    const more = this.#moreOf(id);
+    more.stamp ||= ++this.#stamp;
+    return more.stamp;
   }
 
   data(id: number): unknown {
-    return this.#pages[id >> PAGE_SHIFT]?.data[id & IN_PAGE];
+    return (this.#records[id] as number) & HAS_DATA ? this.#data[id] : null;
   }
 
   setData(id: number, data: unknown): void {
-    const page = this.#pages[id >> PAGE_SHIFT];
-    if (page) page.data[id & IN_PAGE] = data;
+    this.#records[id] = (this.#records[id] as number) | HAS_DATA;
+    this.#data[id] = data;
   }
 
   /** Whether the ID was freed and waits for devices to let go of it. */
@@ -98,12 +107,24 @@ export class Tracking {
     return this.references(id) === 0 && this.bitmap.has(id);
   }
 
-  #word(id: number, word: number): number {
-    const page = this.#pages[id >> PAGE_SHIFT];
-    return page ? (page.words[(id & IN_PAGE) * WORDS + word] as number) : 0;
+  #moreOf(id: number): More {
+    let more = this.#more.get(id);
+    if (!more) {
+      more = { references: 1, owner: this.owner(id), stamp: 0 };
+      this.#more.set(id, more);
+      this.#records[id] = (this.#records[id] as number) | HAS_MORE;
+    }
+    return more;
   }
-}
 
-function newPage(): Page {
-  return { words: new Uint32Array(PAGE_IDS * WORDS), data: new Array(PAGE_IDS).fill(null) };
+  #grow(id: number): void {
+    let capacity = this.#records.length;
+    while (capacity <= id) capacity *= 2;
+    const records = new Uint16Array(Math.min(capacity, MAX_ID + 1));
+    records.set(this.#records);
+    const data = new Array<unknown>(records.length).fill(null);
+    for (let i = 0; i < this.#data.length; i++) data[i] = this.#data[i];
+    this.#records = records;
+    this.#data = data;
+  }
 }
