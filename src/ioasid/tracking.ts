@@ -10,8 +10,8 @@
 import { type IdBitmap, MAX_ID } from "./bitmap.ts";
 
 /** A record is 0 for none, else the owner's key + 1 (OWNER: it is kept aside) and these. */
-const HAS_DATA = 1 << 15;
-const HAS_MORE = 1 << 14;
+const HAS_DATA = 0x8000;
+const HAS_MORE = 0x4000;
 const OWNER = HAS_MORE - 1;
 
 const FIRST_CAPACITY = 64;
