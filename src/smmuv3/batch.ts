@@ -3,7 +3,7 @@ import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG
 import type { Core } from "../core/core.ts";
 import type { Fault, Request } from "../iommu.ts";
 import type { Batch } from "../walker.ts";
-import type { SmmuFault, SmmuOutcome } from "./unit.ts";
+import type { SmmuOutcome } from "./unit.ts";
 
 /**
  * N requests and N results. Producers on a hot path write REQUEST records at `requests` themselves;
@@ -17,12 +17,12 @@ export class SmmuBatch {
   readonly results: number;
   readonly #batch: Batch;
   readonly #core: Core;
-  readonly #record: (request: Request, fault: Fault, result: number) => SmmuFault;
-  /** Numbers of the transactions of the last run that stalled, by index. */
-  readonly #stalled = new Map<number, number>();
+  readonly #record: (request: Request, fault: Fault, result: number) => SmmuOutcome;
+  /** What became of the requests of the last run whose events were recorded, by index. */
+  readonly #recorded = new Map<number, SmmuOutcome>();
 
   /** @param record records the event of a fault, and holds a transaction that stalls */
-  constructor(batch: Batch, core: Core, record: (request: Request, fault: Fault, result: number) => SmmuFault) {
+  constructor(batch: Batch, core: Core, record: (request: Request, fault: Fault, result: number) => SmmuOutcome) {
     this.#batch = batch;
     this.#core = core;
     this.#record = record;
@@ -39,7 +39,7 @@ export class SmmuBatch {
   /** Decides the first `count` requests; their events are recorded in order. */
   run(count: number): void {
     this.#batch.run(count);
-    this.#stalled.clear();
+    this.#recorded.clear();
     const { u32 } = this.#core;
     const first = (this.results + RESULT.FLAGS) / 4;
     const stride = RESULT_BYTES / 4;
@@ -50,16 +50,13 @@ export class SmmuBatch {
 
   /** Result number `index`. */
   get(index: number): SmmuOutcome {
-    const outcome = this.#batch.get(index);
-    const transaction = this.#stalled.get(index);
-    return outcome.ok || transaction === undefined ? outcome : { ...outcome, transaction };
+    return this.#recorded.get(index) ?? this.#batch.get(index);
   }
 
   #recordFault(index: number): void {
     const fault = this.#batch.get(index);
     if (fault.ok) return;
-    const { transaction } = this.#record(this.#requestAt(index), fault, this.results + index * RESULT_BYTES);
-    if (transaction !== undefined) this.#stalled.set(index, transaction);
+    this.#recorded.set(index, this.#record(this.#requestAt(index), fault, this.results + index * RESULT_BYTES));
   }
 
   #requestAt(index: number): Request {

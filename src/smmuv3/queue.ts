@@ -110,14 +110,20 @@ export class CommandQueue {
     // An interrupt of a CMD_SYNC can make software add commands: whoever is running sees them.
     if (this.#isRunning || !this.isReady) return undefined;
     this.#isRunning = true;
-    const { cons } = this.#ring;
+    try {
+      return this.#next();
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  #next(): CommandStep {
+    const { cons, entries } = this.#ring;
     const words = this.#bus.readWords(this.#ring.addressOf(cons), WORDS);
     const error = this.#process(words);
     if (error !== CERROR.NONE) this.#fail(error);
-    this.#isRunning = false;
-    const index = cons % this.#ring.entries;
     return {
-      index,
+      index: cons % entries,
       words: words ?? [],
       name: words ? commandName(words) : "",
       outcome: error ? "error" : "done",

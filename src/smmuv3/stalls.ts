@@ -34,7 +34,13 @@ interface Held {
   readonly request: Request;
   /** Undefined until its event is written. */
   tag: number | undefined;
+  /** `hold` has not returned yet: its caller is to hear how it ended, if software is that fast. */
+  isArriving: boolean;
+  ended?: Outcome;
 }
+
+/** A transaction that was held: its number, or how it ended while its event was being written. */
+export type Holding = { transaction: number } | { outcome: Outcome };
 
 export class Stalls {
   readonly #host: StallHost;
@@ -43,7 +49,7 @@ export class Stalls {
   #held: Held[] = [];
   #transactions = 0;
   /** Trying can write events, interrupt software, and have it make room: no second try on top of the first. */
-  #isTrying = false;
+  #trying = 0;
 
   /** @param limit records open at a time */
   constructor(limit: number, host: StallHost) {
@@ -56,19 +62,20 @@ export class Stalls {
     return this.#held.length;
   }
 
-  /** Holds a transaction that stalls and records it if that is possible now. @returns its number */
-  hold(request: Request, event: SmmuEvent): number {
-    const held: Held = { transaction: this.#transactions++, request, tag: undefined };
+  /** Holds a transaction that stalls and records it if that is possible now. */
+  hold(request: Request, event: SmmuEvent): Holding {
+    const held: Held = { transaction: this.#transactions++, request, tag: undefined, isArriving: true };
     const isFirst = !this.#held.some(isWaiting);
     this.#held.push(held);
     // Those that wait longer come first.
     if (isFirst) this.#record(held, event);
-    return held.transaction;
+    held.isArriving = false;
+    return held.ended ? { outcome: held.ended } : { transaction: held.transaction };
   }
 
   /** Tries those that wait for their record, as long as records can be written. */
   retryWaiting(): void {
-    if (this.#isTrying) return;
+    if (this.#trying) return;
     let goesOn = true;
     while (goesOn) {
       const held = this.#nextWaiting();
@@ -100,29 +107,45 @@ export class Stalls {
   #terminate(matches: (held: Held) => boolean): void {
     const gone = this.#held.filter(matches);
     this.#held = this.#held.filter((held) => !matches(held));
-    for (const held of gone) this.#host.finish(held.transaction, held.request, silentFault("abort"));
+    for (const held of gone) this.#end(held, silentFault("abort"));
   }
 
   /** False: it still waits. */
   #tryOnce(held: Held): boolean {
-    this.#isTrying = true;
-    const attempt = this.#host.retry(held.request);
-    const isDone = "outcome" in attempt || this.#record(held, attempt.stall);
-    this.#isTrying = false;
-    if ("outcome" in attempt) this.#finish(held, attempt.outcome);
-    return isDone;
+    const attempt = this.#attempt(held);
+    if (attempt !== "waits" && attempt !== "recorded") this.#finish(held, attempt);
+    return attempt !== "waits";
+  }
+
+  #attempt(held: Held): Outcome | "recorded" | "waits" {
+    this.#trying++;
+    try {
+      const attempt = this.#host.retry(held.request);
+      if ("outcome" in attempt) return attempt.outcome;
+      return this.#record(held, attempt.stall) ? "recorded" : "waits";
+    } finally {
+      this.#trying--;
+    }
   }
 
   #finish(held: Held, outcome: Outcome): void {
     this.#held = this.#held.filter((one) => one !== held);
-    this.#host.finish(held.transaction, held.request, outcome);
+    this.#end(held, outcome);
+  }
+
+  #end(held: Held, outcome: Outcome): void {
+    if (held.isArriving) held.ended = outcome;
+    else this.#host.finish(held.transaction, held.request, outcome);
   }
 
   #record(held: Held, event: SmmuEvent): boolean {
     const tag = this.#freeTag();
-    if (tag === undefined || !this.#host.record({ ...event, Stall: true, STAG: tag })) return false;
+    if (tag === undefined) return false;
+    // Software may answer from within the interrupt of the event.
     held.tag = tag;
-    return true;
+    if (this.#host.record({ ...event, Stall: true, STAG: tag })) return true;
+    held.tag = undefined;
+    return false;
   }
 
   #nextWaiting(): Held | undefined {
@@ -156,6 +179,7 @@ export class Stalls {
     this.#held = held.map(({ transaction, tag, request }) => ({
       transaction,
       tag: tag ?? undefined,
+      isArriving: false,
       request: { ...request, address: BigInt(request.address) },
     }));
   }

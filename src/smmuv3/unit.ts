@@ -134,7 +134,8 @@ export class Smmuv3 {
   }
 
   /**
-   * Decides one request of a device; records its event, and holds it if it stalls. A `probe` leaves no
+   * Decides one request of a device; records its event, and holds it if it stalls. Software that answers
+   * the event from within its interrupt makes this return how the transaction ended. A `probe` leaves no
    * mark: neither access flags nor dirty state, no event, no stall.
    * @throws RangeError, TypeError for a malformed request, naming its member
    */
@@ -150,7 +151,7 @@ export class Smmuv3 {
 
   /** Arrays in linear memory for up to `capacity` requests and results, decided in one call. */
   batch(capacity: number): SmmuBatch {
-    const record = (request: Request, fault: Fault, result: number): SmmuFault => this.#fault(request, fault, result);
+    const record = (request: Request, fault: Fault, result: number): SmmuOutcome => this.#fault(request, fault, result);
     return new SmmuBatch(this.#walker.batch(capacity), this.#memory.core, record);
   }
 
@@ -248,9 +249,11 @@ export class Smmuv3 {
     return describeUnit(this.#hardware);
   }
 
-  #fault(request: Request, fault: Fault, result: number): SmmuFault {
+  #fault(request: Request, fault: Fault, result: number): SmmuOutcome {
     const attempt = this.#judge(request, fault, result);
-    return "stall" in attempt ? { ...fault, transaction: this.#hardware.stalls.hold(request, attempt.stall) } : fault;
+    if ("outcome" in attempt) return attempt.outcome;
+    const holding = this.#hardware.stalls.hold(request, attempt.stall);
+    return "outcome" in holding ? holding.outcome : { ...fault, transaction: holding.transaction };
   }
 
   #attempt(request: Request): Attempt {

@@ -191,6 +191,24 @@ describe("stalls, IHI 0070 3.12.2", () => {
     expect(bench.smmu.stalled).toBe(3);
   });
 
+  it("software that answers from within the event interrupt lets the transaction end at once", () => {
+    for (const [action, answer] of [
+      [RETRY, "success"],
+      [ABORT, "abort"],
+      [0n, "raz-wi"],
+    ] as const) {
+      const { bench, ended, stall } = stalling();
+      bench.write(R.IRQ_CTRL, 4);
+      bench.smmu.onLine = (line) => {
+        if (line !== "eventq") return;
+        leaf(bench, 3, FREE | LEAF);
+        bench.send(resume(tagOf(bench.events()[0] as bigint[]), action));
+      };
+      expect(stall(3).answer).toBe(answer);
+      expect([bench.smmu.stalled, ended]).toEqual([0, []]);
+    }
+  });
+
   it("stall-safe teardown: abort new traffic, synchronise, terminate", () => {
     const { bench, ended, stall } = stalling({ log2Events: 0 });
     stall(1);
