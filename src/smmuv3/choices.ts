@@ -54,6 +54,17 @@ export const SMMU_CHOICES: readonly Choice[] = [
     when: "addresses of queues, stream tables and MSIs above the physical address size",
     outcome: "truncated to it",
   },
+  { section: "3.4.3", when: "an STE of a level 2 table above the physical address size", outcome: "F_STE_FETCH" },
+  {
+    section: "3.4.3",
+    when: "STE.S1ContextPtr above the physical (nested: intermediate) address size",
+    outcome: "C_BAD_STE, in every version",
+  },
+  {
+    section: "3.4.3",
+    when: "L1CD.L2Ptr above the physical (nested: intermediate) address size",
+    outcome: "C_BAD_SUBSTREAMID, in every version",
+  },
   {
     section: "3.18",
     when: "an MSI to an address that is no RAM, without anybody listening for interrupts",
@@ -102,4 +113,19 @@ export const SMMU_CHOICES: readonly Choice[] = [
     when: "early retry, and duplicate stall events",
     outcome: "no early retry, every stall is recorded",
   },
+  { section: "3.12.1", when: "streams that should not stall (PCIe)", outcome: "stall if they are configured to" },
+  {
+    section: "4.2",
+    when: "CMD_PREFETCH_CONFIG and CMD_PREFETCH_ADDR",
+    outcome: "checked and consumed; nothing is prefetched",
+  },
+  { section: "5.2", when: "STE.CONT, and the Contiguous bit of descriptors", outcome: "hints that are not taken" },
+  { section: "5.2, 5.4", when: "S2T0SZ or TxSZ out of range", outcome: "C_BAD_STE, C_BAD_CD, in every version" },
+  {
+    section: "5.4",
+    when: "CD.HA = HD = 1 without the hardware updates that they ask for",
+    outcome: "taken as what is implemented, for Linux sets them so (the architecture: C_BAD_CD)",
+  },
+  { section: "13.1.1", when: "RnW of an atomic that may write but not read, in v3.0", outcome: "1, as from v3.1" },
+  { section: "16.2", when: "caches after a reset, or a restored snapshot", outcome: "empty" },
 ];
