@@ -1,24 +1,25 @@
-/** `scenario`: recorded scenarios, played operation by operation to a VT-d unit. */
+/** `scenario`: recorded scenarios, played operation by operation to a unit. */
 import { readFile } from "../capture/node/files.ts";
 import { parseScenarios } from "../capture/scenario.ts";
-import { addReport, emptyReport, runScenario, type ScenarioReport } from "../capture/scenario-run.ts";
+import { addReport, emptyReport, type ScenarioReport } from "../capture/scenario-report.ts";
+import { runScenario } from "../capture/scenario-run.ts";
 import type { Io } from "./io.ts";
 import type { Paint } from "./paint.ts";
 import { EXIT, readArguments, type Verb } from "./verb.ts";
 
 export const scenario: Verb = {
   name: "scenario",
-  summary: "play recorded scenarios to a VT-d unit and compare",
+  summary: "play recorded scenarios to a unit and compare",
   form: "scenario FILE... [--json]",
-  help: `FILE        JSON lines, format qvec-1 (x.jsonl or x.jsonl.gz), VT-d
+  help: `FILE        JSON lines, format qvec-1 (x.jsonl or x.jsonl.gz)
 --json      one line a file: {"file","scenarios","requests","agree","differ",
             "unsure","reads","readsDiffer","differences","corrected"}
 
 Registers, memory and queue are written as software wrote them; every request
-must end as the architecture says, its fault record byte for byte. While an
-invalidation is still owed the old answer is right as well. "unsure" are
-requests whose answer the recording leaves open; "corrected" are answers and
-register reads where the recording is wrong, each with its reason.
+must end as the architecture says, its fault record or event byte for byte.
+While an invalidation is still owed the old answer is right as well. "unsure"
+are requests whose answer the recording leaves open; "corrected" are answers
+and register reads where the recording is wrong, each with its reason.
 Exit code 1: something differs.
 
 example:

@@ -2,24 +2,21 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { parseScenarios, type Scenario } from "../../src/capture/scenario.ts";
-import {
-  addReport,
-  emptyReport,
-  runScenario,
-  type ScenarioOptions,
-  type ScenarioReport,
-} from "../../src/capture/scenario-run.ts";
+import { parseScenarios, type VtdScenario } from "../../src/capture/scenario.ts";
+import { addReport, emptyReport, type ScenarioReport } from "../../src/capture/scenario-report.ts";
+import { runVtdScenario, type VtdScenarioOptions } from "../../src/capture/scenario-vtd.ts";
 
 const FILE = new URL("./vtd-A.jsonl.gz", import.meta.url);
-const SCENARIOS = [...parseScenarios(gunzipSync(readFileSync(FILE)).toString("utf8"), "vtd-A.jsonl.gz")];
+const SCENARIOS = [...parseScenarios(gunzipSync(readFileSync(FILE)).toString("utf8"), "vtd-A.jsonl.gz")].filter(
+  (scenario): scenario is VtdScenario => scenario.iommu === "vtd",
+);
 
 /** Scenarios that say what happens when RID_PASID is honoured. */
 const RID_PASID = SCENARIOS.filter(({ ops }) => ops.some((op) => op.op === "dma" && op.request.withRidPasid));
 
-function runAll(scenarios: readonly Scenario[], options: ScenarioOptions): ScenarioReport {
+function runAll(scenarios: readonly VtdScenario[], options: VtdScenarioOptions): ScenarioReport {
   const sum = emptyReport();
-  for (const scenario of scenarios) addReport(sum, runScenario(scenario, options));
+  for (const scenario of scenarios) addReport(sum, runVtdScenario(scenario, options));
   return sum;
 }
 
@@ -53,7 +50,7 @@ describe("recorded scenarios through a VT-d unit", () => {
     const text = gunzipSync(readFileSync(FILE)).toString("utf8").split("\n")[0] ?? "";
     const [first] = parseScenarios(text.replaceAll('"gpa":"0x390967c"', '"gpa":"0x390967d"'), "changed");
     const [second] = parseScenarios(text.replace('["r4","0x1c","0xc4000000"]', '["r4","0x1c","0x4000000"]'), "changed");
-    const changed = [first, second].map((scenario) => runScenario(scenario as Scenario).differences);
+    const changed = [first, second].map((scenario) => runVtdScenario(scenario as VtdScenario).differences);
     expect(changed).toEqual([
       [{ at: "vtd-1000 op 23", what: "request", expected: "ok 0x390967d", found: "ok 0x390967c" }],
       [{ at: "vtd-1000 op 19", what: "register", expected: "0x4000000", found: "0xc4000000" }],

@@ -9,9 +9,9 @@ import { describe, expect, it } from "vitest";
 import {
   parseScenarios,
   playScenario,
-  type Scenario,
-  type ScenarioRequest,
-  type Verdict,
+  type VtdScenario,
+  type VtdScenarioRequest,
+  type VtdVerdict,
 } from "../../src/capture/scenario.ts";
 import { GuestMemory, type Outcome, VtdWalker } from "../../src/index.ts";
 import { SparseMemory } from "../support/sparse-memory.ts";
@@ -23,7 +23,9 @@ import {
 } from "../support/vtd-oracle/index.ts";
 
 const FILE = new URL("./vtd-A.jsonl.gz", import.meta.url);
-const SCENARIOS = [...parseScenarios(gunzipSync(readFileSync(FILE)).toString("utf8"), "vtd-A.jsonl.gz")];
+const SCENARIOS = [...parseScenarios(gunzipSync(readFileSync(FILE)).toString("utf8"), "vtd-A.jsonl.gz")].filter(
+  (scenario): scenario is VtdScenario => scenario.iommu === "vtd",
+);
 /** ECAP.RPS, which QEMU does not have; some requests say what would be if it were 1. */
 const RPS = 1n << 49n;
 const VERSION = 0x10;
@@ -64,7 +66,7 @@ const ACCESSED_BEFORE_RPS: readonly string[] = ["vtd-1428 op 31"];
 const NOT_SNOOPED = 0x90;
 
 type Translate = (state: OracleState, request: OracleRequest) => Outcome | OracleOutcome;
-type Open = (memory: SparseMemory, scenario: Scenario) => Translate;
+type Open = (memory: SparseMemory, scenario: VtdScenario) => Translate;
 
 const byOracle: Open = (memory) => (state, request) =>
   oracleTranslate(
@@ -108,7 +110,7 @@ class WalkRegisters {
   }
 }
 
-function agrees(expected: Verdict, outcome: Outcome | OracleOutcome): boolean {
+function agrees(expected: VtdVerdict, outcome: Outcome | OracleOutcome): boolean {
   if (expected.ok) return outcome.ok && outcome.address === expected.address;
   return !outcome.ok && expected.codes.includes(outcome.code) && outcome.recorded === expected.recorded;
 }
@@ -116,7 +118,7 @@ function agrees(expected: Verdict, outcome: Outcome | OracleOutcome): boolean {
 function disagreements(
   open: Open,
   capabilities: (ecap: bigint) => bigint,
-  expectation: (request: ScenarioRequest) => Verdict | undefined,
+  expectation: (request: VtdScenarioRequest) => VtdVerdict | undefined,
 ): { made: number; wrong: string[]; accessedBefore: string[] } {
   let made = 0;
   const wrong: string[] = [];
