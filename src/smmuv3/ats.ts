@@ -10,7 +10,8 @@ const LOG2_PAGE = 12n;
 export class AtsPort {
   readonly #features: SmmuFeatures;
   readonly #endpoints = new Map<number, Endpoint>();
-  #timedOut = false;
+  /** An invalidation was never answered, and no CMD_SYNC has said so yet. */
+  hasTimedOut = false;
 
   constructor(features: SmmuFeatures) {
     this.#features = features;
@@ -32,21 +33,14 @@ export class AtsPort {
   invalidate(command: CommandWords): void {
     const endpoint = this.#endpoints.get(Number(getField(command, CMD_ATC_INV.StreamID)));
     const answered = endpoint?.invalidate(this.#invalidation(command)) ?? true;
-    this.#timedOut ||= !answered;
+    this.hasTimedOut ||= !answered;
   }
 
   /** Whether an invalidation since the last call was never answered: for CMD_SYNC. */
   takeTimeout(): boolean {
-    const timedOut = this.#timedOut;
-    this.#timedOut = false;
+    const timedOut = this.hasTimedOut;
+    this.hasTimedOut = false;
     return timedOut;
-  }
-
-  get hasTimedOut(): boolean {
-    return this.#timedOut;
-  }
-  set hasTimedOut(timedOut: boolean) {
-    this.#timedOut = timedOut;
   }
 
   #invalidation(command: CommandWords): DeviceInvalidation {

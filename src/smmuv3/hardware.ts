@@ -58,7 +58,7 @@ export class SmmuHardware {
   readonly #caches: SmmuCaches;
   readonly #configureWalks: (state: SmmuState) => void;
   /** GBPA in effect; the register may ask for something else already. */
-  #bypass: bigint;
+  bypass: bigint;
 
   constructor(options: SmmuHardwareOptions) {
     const { features, bus, memory } = options;
@@ -79,7 +79,7 @@ export class SmmuHardware {
       room: () => this.stalls.retryWaiting(),
     });
     this.registers = registers;
-    this.#bypass = registers.get("GBPA");
+    this.bypass = registers.get("GBPA");
     this.rings = {
       CMDQ: new Ring(registers, "CMDQ", COMMAND_BYTES, features.CMDQS, bits),
       EVENTQ: new Ring(registers, "EVENTQ", EVENT_BYTES, features.EVENTQS, bits),
@@ -118,7 +118,7 @@ export class SmmuHardware {
     registers.set("IRQ_CTRLACK", registers.get("IRQ_CTRL"));
     if (registers.has("GBPA", GBPA.Update)) {
       registers.setField("GBPA", GBPA.Update, 0);
-      this.#bypass = registers.get("GBPA");
+      this.bypass = registers.get("GBPA");
     }
     registers.set("CR0ACK", now);
     this.configure();
@@ -130,7 +130,7 @@ export class SmmuHardware {
   /** The state after power-on. */
   reset(): void {
     this.registers.reset("cold");
-    this.#bypass = this.registers.get("GBPA");
+    this.bypass = this.registers.get("GBPA");
     this.interrupts.active = 0n;
     this.ats.hasTimedOut = false;
     this.startOver();
@@ -141,13 +141,6 @@ export class SmmuHardware {
   startOver(): void {
     this.#caches.invalidateAll();
     this.configure();
-  }
-
-  get bypass(): bigint {
-    return this.#bypass;
-  }
-  set bypass(gbpa: bigint) {
-    this.#bypass = gbpa;
   }
 
   /** Tells whoever walks what to go by: enables and GBPA as they are in effect. */
@@ -166,7 +159,7 @@ export class SmmuHardware {
       aidr: AIDR,
       cr0: value("CR0ACK"),
       cr2: value("CR2"),
-      gbpa: Number(this.#bypass),
+      gbpa: Number(this.bypass),
       strtabBase: this.registers.get("STRTAB_BASE"),
       strtabBaseCfg: value("STRTAB_BASE_CFG"),
     };

@@ -40,8 +40,11 @@ export class Interrupts {
   readonly #oasBits: number;
   readonly #message: MessageSink;
   readonly #line: LineSink;
-  /** Not just GERROR ^ GERRORN: software that toggles a bit of GERRORN for nothing activates no error. */
-  #active = 0n;
+  /**
+   * Errors that are active, at their places in GERROR. Not just GERROR ^ GERRORN: software that toggles a
+   * bit of GERRORN for nothing activates no error.
+   */
+  active = 0n;
 
   constructor(
     registers: SmmuRegisters,
@@ -82,27 +85,19 @@ export class Interrupts {
   }
 
   isActive(error: GERROR): boolean {
-    return getBits(this.#active, error) === 1n;
+    return getBits(this.active, error) === 1n;
   }
 
   /** Software wrote GERRORN: where it equals GERROR nothing is active any more. */
   acknowledge(): void {
-    this.#active &= this.#registers.get("GERROR") ^ this.#registers.get("GERRORN");
-  }
-
-  /** Errors that are active, at their places in GERROR. */
-  get active(): bigint {
-    return this.#active;
-  }
-  set active(errors: bigint) {
-    this.#active = errors;
+    this.active &= this.#registers.get("GERROR") ^ this.#registers.get("GERRORN");
   }
 
   /** A global error happened. */
   error(error: GERROR): void {
     // § 7.5: an error that is active already is not toggled again.
     if (this.isActive(error)) return;
-    this.#active |= maskOf(error);
+    this.active |= maskOf(error);
     this.#registers.setField("GERROR", error, !this.#registers.has("GERROR", error));
     // § 7.5.1: an MSI that failed is not told of by another to the same address.
     if (error !== GERROR.MSI_GERROR_ABT_ERR) this.raise("gerror");
