@@ -14,7 +14,7 @@ import { updateAt } from "../modes";
 @inline
 export function effectiveFlags(unit: usize, flags: u32, privCfg: u64, instCfg: u64): u32 {
   // § 2.2 without ATTR_PERMS_OVR the overrides are RES0
-  if (has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES) && privCfg | instCfg) {
+  if ((privCfg | instCfg) && has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES)) {
     if (privCfg == PRIVCFG.UNPRIVILEGED) flags &= ~REQUEST_FLAG.PRIVILEGED;
     if (privCfg == PRIVCFG.PRIVILEGED) flags |= REQUEST_FLAG.PRIVILEGED;
     // a translation request asks for the right to execute; INSTCFG has its say in `ats.ts`

@@ -4,7 +4,7 @@
  *
  * A type is a MAIR byte: 0b0000dd00 Device, else outer and inner nibble of Normal memory.
  */
-import { get, has, put, word } from "../bits";
+import { get, has, place, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import { ALLOCCFG, MEMORY_TYPE, PTE, PTE2, SHAREABILITY, SHCFG, STE } from "../layout/smmuv3";
 import { GBPA } from "../layout/smmuv3-registers";
@@ -25,9 +25,12 @@ const ALLOCATE: u32 = 3;
 // @ts-ignore: decorator
 @inline
 export function attributes(type: u32, sh: u32, flags: u32): u32 {
-  let packed = put(<u64>type, ATTRIBUTE.SH, <u64>outwardSh(type, sh));
-  packed = put(packed, ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0);
-  return <u32>put(packed, ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0);
+  return <u32>(
+    type |
+    place(ATTRIBUTE.SH, outwardSh(type, sh)) |
+    place(ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0) |
+    place(ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0)
+  );
 }
 
 /** § 3.11 M1: Device and Normal non-cacheable memory is outer shareable; reserved codes count as none. */

@@ -1,25 +1,26 @@
 /** Validity of a context descriptor. IHI 0070 5.4 "Context Descriptor", 5.4.1 "Validity of CD". */
 import { get, has, read, readInPlace } from "../bits";
-import { CD, CD_PART, STE, TG0, TG1 } from "../layout/smmuv3";
+import { CD, CD_PART, STE, TG0, TG1, VA } from "../layout/smmuv3";
 import { CHECK, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
-import { check } from "../modes";
+import { check, marks } from "../modes";
 import { asTG0, granule, isStage1Size, outputBits } from "./geometry";
 
 /**
  * Whether a CD, with its word 0 and word 1 of the STE, needs the full check. Most do not: word 0 is as
  * plain as `smmuConfigure` wants it, and each table in use has a shape that exists and a base within the
- * output size.
+ * output size. `Fast` looks at the table that `address` uses only when it walks it.
  */
 // @ts-ignore: decorator
 @inline
-export function isOddCd(unit: usize, ste1: u64, cd: usize, word0: u64, world: u32): bool {
+export function isOddCd<T>(unit: usize, ste1: u64, cd: usize, word0: u64, world: u32, address: u64): bool {
   if ((word0 ^ load<u64>(unit, SMMU.CD_PLAIN0)) & load<u64>(unit, SMMU.CD_ODD0)) return true;
   if (has(word0, CD.S) && has(ste1, STE.S1STALLD)) return true;
-  if (world == WORLD.EL2 || !has(word0, CD.EPD0)) {
+  const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
+  if ((marks<T>() || isHigh) && (world == WORLD.EL2 || !has(word0, CD.EPD0))) {
     if (!load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0)) return true;
     if (isTable0Outside(unit, cd)) return true;
   }
-  if (world != WORLD.EL2 && !has(word0, CD.EPD1)) {
+  if ((marks<T>() || !isHigh) && world != WORLD.EL2 && !has(word0, CD.EPD1)) {
     if (!load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1)) return true;
     if (isTable1Outside(unit, cd)) return true;
   }

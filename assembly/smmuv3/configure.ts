@@ -150,7 +150,9 @@ function deriveOddBits(unit: usize): void {
   const noDirty = !has(f, FEATURE.HTTU_DIRTY);
   const noRazWi = !has(f, FEATURE.RAZ_WI);
 
-  store<u64>(unit, beyondOas | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
+  // § 2.3 S3: without stage 1 every STE that has it is odd (S4: without stage 2 no geometry exists)
+  const noStage1 = has(f, FEATURE.STAGE1) ? 0 : mask(STE.V);
+  store<u64>(unit, beyondOas | noStage1 | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
   store<u64>(
     unit,
     // § 2.3 S6: forced stalls make any ATS behind stage 2 illegal

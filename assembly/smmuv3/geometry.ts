@@ -39,7 +39,7 @@ export function stage2Index(word2: u64): usize {
   return <usize>(low + tg * 256);
 }
 
-/** Output address bits by IPS or S2PS: more than 48 only with the 64 KiB granule. */
+/** Output address bits by IPS or S2PS: more than 48 only with the 64 KiB granule (which is all that is LONG). */
 // @ts-ignore: decorator
 @inline
 export function outputBits(unit: usize, encoded: u64, is64K: bool): u64 {
@@ -100,6 +100,7 @@ export function isStage2Size(unit: usize, tg: i32, t0sz: i32): bool {
 
 /** § 2.3 S20, 3.9: a start level that fits the size. */
 function stage2(unit: usize, tg: i32, sl0: i32, t0sz: i32): u32 {
+  if (!has(load<u64>(unit, SMMU.FEATURES), FEATURE.STAGE2)) return 0;
   const pageShift = granule(unit, tg);
   if (!pageShift || !isStage2Size(unit, tg, t0sz)) return 0;
   const level = startLevel(unit, pageShift, sl0);

@@ -2,10 +2,10 @@
  * Stage 1: from a virtual address to an intermediate or physical one.
  * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 3.4 "Address sizes", 5.4 "Context Descriptor".
  */
-import { get, has, mask, put, read, readInPlace, word } from "../bits";
+import { get, has, mask, place, word } from "../bits";
 import { secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
-import { CD, CD_PART, PTE, PTE1, PTE_SIZE, TG0, TG1, VA, VA_TAG_BITS } from "../layout/smmuv3";
+import { CD, CD_PART, PTE, PTE1, PTE_SIZE, VA, VA_TAG_BITS } from "../layout/smmuv3";
 import { ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE, WORLD } from "../layout/smmuv3-unit";
@@ -63,12 +63,14 @@ export function walkStage1<T>(
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   const isLong = has(shape, GEOMETRY.LONG);
-  const is64K = isHigh ? get(word0, CD.TG1) == TG1.GRANULE_64K : get(word0, CD.TG0) == TG0.GRANULE_64K;
-  const limit = outputBits(unit, get(word0, CD.IPS), is64K);
-  const ttb = isHigh ? readInPlace(cd, CD.TTB1) : readInPlace(cd, CD.TTB0);
+  const limit = outputBits(unit, get(word0, CD.IPS), isLong);
+  const base = isHigh ? word(cd, CD.TTB1) : word(cd, CD.TTB0);
+  const ttb = (isHigh ? base & mask(CD.TTB1) : base & mask(CD.TTB0)) & load<u64>(unit, SMMU.POINTERS);
+  // § 2.5 C11 to C13 of the table in use: `Fast` has not looked at it before
+  if (!marks<T>() && (!shape || ttb >> limit)) return START_OVER;
   const tableMask = mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
 
-  let table = startTable(ttb & load<u64>(unit, SMMU.POINTERS), inputBits - startShift, limit);
+  let table = startTable(ttb, inputBits - startShift, limit);
   let shift = startShift;
   let level = <u32>get(shape, GEOMETRY.START_LEVEL);
   let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
@@ -139,7 +141,7 @@ export function walkStage1<T>(
       return failWalk<T>(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, level, at, entry);
     }
     // § 3.7 P3
-    const isFlat = isHigh ? read(cd, CD.HAD1) != 0 : read(cd, CD.HAD0) != 0;
+    const isFlat = isHigh ? has(base, CD.HAD1) : has(base, CD.HAD0);
     if (isFlat && has(load<u64>(unit, SMMU.FEATURES), FEATURE.HAD)) hierarchy = 0;
     const rights = stage1Rights(entry, hierarchy, isClean1(entry, word0), word0, world, flags);
     // § 3.4 4
@@ -153,8 +155,7 @@ export function walkStage1<T>(
     }
     const isPending = isClean1(flags & REQUEST_FLAG.PROBE ? entry : now, word0);
     const type = <u32>((word(cd, CD_PART.MAIR) >> (get(entry, PTE1.AttrIndx) * 8)) & 255);
-    let extra = put(<u64>world, EXTRA.STAGE1_SHIFT, shift);
-    extra = put(extra, EXTRA.GLOBAL, has(entry, PTE1.nG) && world != WORLD.EL2 ? 0 : 1);
+    const isGlobal = !has(entry, PTE1.nG) || world == WORLD.EL2;
     finish(
       result,
       (isPending ? 0 : RESULT_FLAG.DIRTY) | (marks<T>() ? load<u32>(unit, SMMU.UPDATED) : 0),
@@ -164,7 +165,10 @@ export function walkStage1<T>(
       attributes(type, <u32>get(entry, PTE.SH), flags),
       tags(unit, ste, world == WORLD.EL2 ? 0 : get(word0, CD.ASID), world),
       pasid,
-      put(extra, EXTRA.ASET, get(word0, CD.ASET)),
+      place(EXTRA.WORLD, world) |
+        place(EXTRA.GLOBAL, isGlobal ? 1 : 0) |
+        place(EXTRA.ASET, get(word0, CD.ASET)) |
+        place(EXTRA.STAGE1_SHIFT, shift),
     );
     return 0;
   }

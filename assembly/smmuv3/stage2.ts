@@ -5,7 +5,7 @@
 import { below, get, has, mask, read, readInPlace, word } from "../bits";
 import { originOf, secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
-import { PTE, PTE2, PTE_SIZE, STE, TG0 } from "../layout/smmuv3";
+import { PTE, PTE2, PTE_SIZE, STE } from "../layout/smmuv3";
 import { LEAF2_VALUE, ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
@@ -51,7 +51,7 @@ export function walkStage2<T>(
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   const isLong = has(shape, GEOMETRY.LONG);
-  const limit = outputBits(unit, get(word2, STE.S2PS), get(word2, STE.S2TG) == TG0.GRANULE_64K);
+  const limit = outputBits(unit, get(word2, STE.S2PS), isLong);
   const isSwapped = has(word2, STE.S2ENDI);
   const tableMask = mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
   let table = startTable(readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS), inputBits - startShift, limit);

@@ -13,15 +13,13 @@ import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
 @inline
 export function isOddSte(unit: usize, ste: usize, word0: u64, word1: u64, word2: u64): bool {
   const config = get(word0, STE.Config);
-  const features = load<u64>(unit, SMMU.FEATURES);
   if (!has(word0, STE.V) || config <= <u64>CONFIG_BIT.LIVE) return true;
   if (word1 & load<u64>(unit, SMMU.STE_ODD1)) return true;
   if (config & CONFIG_BIT.STAGE1) {
-    if (!has(features, FEATURE.STAGE1) || word0 & load<u64>(unit, SMMU.STE_ODD0)) return true;
+    if (word0 & load<u64>(unit, SMMU.STE_ODD0)) return true;
     if (get(word0, STE.S1CDMax) > <u64>load<u32>(unit, SMMU.SSID_BITS)) return true;
     if (!(config & CONFIG_BIT.STAGE2)) return (word2 & load<u64>(unit, SMMU.STE_ODD2_STAGE1)) != 0;
   }
-  if (!has(features, FEATURE.STAGE2)) return true;
   if ((word2 ^ load<u64>(unit, SMMU.STE_PLAIN2)) & load<u64>(unit, SMMU.STE_ODD2_STAGE2)) return true;
   if (!load<u32>(unit + stage2Index(word2) * 4, SMMU.GEOMETRY2)) return true;
   return isTableOutside(unit, ste);
@@ -51,7 +49,7 @@ export function checkSte<T>(unit: usize, ste: usize): u32 {
     const bad = checkStage2<T>(unit, ste);
     if (bad) return bad;
   }
-  const world = stage1 && !stage2 && isEl2(unit, ste);
+  const world = stage1 && !stage2 && isEl2(unit, word(ste, STE.STRW));
   const usesVmid = has(features, FEATURE.STAGE2) && (stage1 || stage2) && !world;
   // § 2.3 S22
   const longVmid = usesVmid && !has(features, FEATURE.VMID16) && read(ste, STE_PART.S2VMID_HIGH) != 0;
@@ -59,11 +57,11 @@ export function checkSte<T>(unit: usize, ste: usize): u32 {
   return CHECK.NONE;
 }
 
-/** Whether the STE selects the EL2 or EL2-E2H regime, were it stage 1 only. */
+/** Whether the STE, by its word 1, selects the EL2 or EL2-E2H regime, were it stage 1 only. */
 // @ts-ignore: decorator
 @inline
-export function isEl2(unit: usize, ste: usize): bool {
-  return read(ste, STE.STRW) == STRW.EL2 && has(load<u64>(unit, SMMU.FEATURES), FEATURE.HYP);
+export function isEl2(unit: usize, word1: u64): bool {
+  return get(word1, STE.STRW) == STRW.EL2 && has(load<u64>(unit, SMMU.FEATURES), FEATURE.HYP);
 }
 
 function checkEats<T>(unit: usize, ste: usize, stage1: bool, stage2: bool): u32 {

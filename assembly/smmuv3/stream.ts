@@ -54,7 +54,7 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
   }
   const at = table + index * STE_SIZE;
   // § 3.3: beyond OAS there is nothing to fetch
-  const isOutside = at > below(load<u32>(unit, SMMU.OAS));
+  const isOutside = at >> <u64>load<u32>(unit, SMMU.OAS) != 0;
   const ptr: usize = isOutside ? 0 : fetch<T>(unit, at, STE_SIZE, SLOT.STE);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.STE, 0, split ? 1 : 0, at, index, ptr, STE_WORDS);

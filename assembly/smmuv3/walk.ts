@@ -135,11 +135,11 @@ function translate<T>(
   const nested = (config & CONFIG_BIT.STAGE2) != 0;
   const cd = findCd<T>(unit, sid, ste, word0, log2, <u32>index, nested, flags, result);
   if (!cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
-  const world = worldOf(unit, ste, config);
+  const world = worldOf(unit, word1, config);
   const cd0 = word(cd, CD.V);
   if (!marks<T>()) {
-    if (isOddCd(unit, word1, cd, cd0, world)) return START_OVER;
-  } else if (!isCached<T>() || isOddCd(unit, word1, cd, cd0, world)) {
+    if (isOddCd<T>(unit, word1, cd, cd0, world, address)) return START_OVER;
+  } else if (!isCached<T>() || isOddCd<T>(unit, word1, cd, cd0, world, address)) {
     const id = checkCd<T>(unit, ste, cd, world);
     if (id) {
       // § 3.2 step 15

@@ -10,12 +10,11 @@ import { CD, L1CD, L1STD, PTE, STE } from "../../assembly/layout/smmuv3.ts";
 import { OPCODE, TLBI_TG } from "../../assembly/layout/smmuv3-queues.ts";
 import { type Outcome, type Request, type SmmuCachePolicy, SmmuWalker } from "../../src/index.ts";
 import type { TlbInvalidation } from "../../src/smmuv3/invalidation.ts";
-import { setField } from "../../src/structure.ts";
 import { Choices } from "../support/choices.ts";
 import { runs, seed } from "../support/runs.ts";
 import { buildCase } from "../support/smmu-cases/case.ts";
 import { Platform } from "../support/smmu-cases/platform.ts";
-import { IPA, PA, type Setup, SID, show, World } from "../support/smmu-world.ts";
+import { damage, IPA, PA, type Setup, SID, show, World } from "../support/smmu-world.ts";
 
 const TINY: SmmuCachePolicy = {
   policy: "retain",
@@ -78,12 +77,6 @@ interface Kind {
   others?: ((unit: SmmuWalker) => void)[];
 }
 
-const damage = (world: World, at: bigint, field: number, value: bigint | number): void => {
-  const word = at + BigInt(((field & 0xffff) >> 6) * 8);
-  const words = [world.memory.read64(word)];
-  setField(words, (((field >> 16) % 64) << 16) | (field & 63), value);
-  world.memory.write64(word, words[0] as bigint);
-};
 const tlbi =
   (opcode: OPCODE, what: Partial<TlbInvalidation> = {}) =>
   (unit: SmmuWalker): void =>

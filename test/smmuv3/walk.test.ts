@@ -1,27 +1,8 @@
 /** One rule at a time: what each broken structure, register or request gives. Arm IHI 0070 3.4, 5, 7.3. */
 import { describe, expect, it } from "vitest";
 import { CD, L1CD, L1STD, PTE, PTE2, STE } from "../../assembly/layout/smmuv3.ts";
-import { type Fault, GuestMemory, type Request, SmmuWalker, type Translation } from "../../src/index.ts";
-import { setField } from "../../src/structure.ts";
-import { IPA, PA, RAM, SERVER, type Setup, SID, VA, World } from "../support/smmu-world.ts";
-
-const ok = (world: World, request?: Partial<Request>) => {
-  const outcome = world.walk(request);
-  expect(outcome).toMatchObject({ ok: true });
-  return outcome as Translation;
-};
-const fault = (world: World, request?: Partial<Request>) => {
-  const outcome = world.walk(request);
-  expect(outcome).toMatchObject({ ok: false });
-  return outcome as Fault;
-};
-/** Replaces a field of an entry in memory. */
-function damage(world: World, at: bigint, field: number, value: bigint | number): void {
-  const word = at + BigInt(((field & 0xffff) >> 6) * 8);
-  const words = [world.memory.read64(word)];
-  setField(words, (((field >> 16) % 64) << 16) | (field & 63), value);
-  world.memory.write64(word, words[0] as bigint);
-}
+import { type Fault, GuestMemory, type Request, SmmuWalker } from "../../src/index.ts";
+import { damage, fault, IPA, ok, PA, RAM, SERVER, type Setup, SID, VA, World } from "../support/smmu-world.ts";
 
 describe("the plain walk", () => {
   it.each([

@@ -1,9 +1,10 @@
 /** A stream with tables for one page, to be changed and then walked: for tests of single rules. */
-import { GuestMemory, type Outcome, type Request, SmmuWalker } from "../../src/index.ts";
+import { type Fault, GuestMemory, type Outcome, type Request, SmmuWalker, type Translation } from "../../src/index.ts";
 import { PageAllocator } from "../../src/page-allocator.ts";
 import { type Fields, SmmuPageTable, type SmmuPageTableOptions } from "../../src/smmuv3/page-table.ts";
 import { SmmuCdTable, SmmuStreamTable } from "../../src/smmuv3/tables.ts";
 import type { SmmuState } from "../../src/smmuv3/walker.ts";
+import { getField, setField } from "../../src/structure.ts";
 
 export const RAM = 0x4000_0000n;
 export const RAM_BYTES = 0x100_0000n;
@@ -109,4 +110,37 @@ const LEAF2: Fields = { S2AP0: 1, S2AP1: 1, MemAttr: 15, SH: 3, AF: 1 };
 
 export function show(outcome: Outcome): string {
   return JSON.stringify(outcome, (_, value) => (typeof value === "bigint" ? `0x${value.toString(16)}` : value));
+}
+
+/** The translation of a request that succeeds. */
+export function ok(world: World, request?: Partial<Request>): Translation {
+  const outcome = world.walk(request);
+  if (!outcome.ok) throw new Error(`failed: ${show(outcome)}`);
+  return outcome;
+}
+
+/** The fault of a request that fails. */
+export function fault(world: World, request?: Partial<Request>): Fault {
+  const outcome = world.walk(request);
+  if (outcome.ok) throw new Error(`succeeded: ${show(outcome)}`);
+  return outcome;
+}
+
+/** "ok", or the event and the check that failed. */
+export function event(world: World, request?: Partial<Request>): string {
+  const outcome = world.walk(request);
+  return outcome.ok ? "ok" : `${outcome.name} ${outcome.check}`;
+}
+
+/** A field of the entry at `at`, in the word that starts there. */
+export function bit(world: World, at: bigint, field: number): bigint {
+  return getField([world.memory.read64(at)], field);
+}
+
+/** Replaces a field of an entry in memory. */
+export function damage(world: World, at: bigint, field: number, value: bigint | number): void {
+  const word = at + BigInt(((field & 0xffff) >> 6) * 8);
+  const words = [world.memory.read64(word)];
+  setField(words, (((field >> 16) % 64) << 16) | (field & 63), value);
+  world.memory.write64(word, words[0] as bigint);
 }
