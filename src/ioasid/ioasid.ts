@@ -59,6 +59,9 @@ export class Ioasid {
   readonly #quarantine: boolean;
   readonly #maxRecords: number;
   readonly #spare: Tracking[] = [];
+  /** Of the active allocator, as the registry has them. */
+  #group: AllocatorGroup | undefined;
+  #tracking: Tracking;
   /** The callback that runs under the lock, "" for none. */
   #locked = "";
   /** Getters that are running. */
@@ -79,17 +82,18 @@ export class Ioasid {
         this.#spare.push(new Tracking(table.bitmap));
       },
     };
-    this.#registry = new AllocatorRegistry(tables, newTable(), this.rules, this.log);
+    this.#tracking = newTable();
+    this.#registry = new AllocatorRegistry(tables, this.#tracking, this.rules, this.log);
   }
 
   /** Live IDs of the active allocator. */
   get count(): number {
-    return this.#registry.tracking.live;
+    return this.#tracking.live;
   }
 
   /** The custom allocator whose functions are in use; undefined for the default one. */
   get allocator(): AllocatorOps | undefined {
-    return this.#registry.active?.head;
+    return this.#group?.head;
   }
 
   /**
@@ -107,9 +111,9 @@ export class Ioasid {
     checkId("min", min);
     checkId("max", max);
     this.requireUnlocked("alloc");
-    const { active, tracking } = this.#registry;
+    const tracking = this.#tracking;
     if (tracking.live >= this.#maxRecords) return undefined;
-    const id = active ? this.#allocCustom(active, min, max) : tracking.bitmap.alloc(min, max);
+    const id = this.#group ? this.#allocCustom(this.#group, min, max) : tracking.bitmap.alloc(min, max);
     if (id !== undefined) tracking.open(id, keyOf(set), data);
     return id;
   }
@@ -134,7 +138,7 @@ export class Ioasid {
     this.#needReferences("get");
     checkId("id", id);
     this.requireUnlocked("get");
-    const { tracking } = this.#registry;
+    const tracking = this.#tracking;
     const references = tracking.references(id);
     if (references === 0) {
       this.log({ level: "warn", message: `get: unknown IOASID ${id}` });
@@ -161,7 +165,7 @@ export class Ioasid {
     this.requireUnlocked("setData");
     // § A getter is a reader: waiting for it from within it would never end.
     if (this.#getters) throw new ReentrancyError("setData", "a getter");
-    const { tracking } = this.#registry;
+    const tracking = this.#tracking;
     if (tracking.references(id) === 0) return Promise.resolve(fail("ENOENT"));
     tracking.setData(id, data);
     return this.synchronize().then(() => OK);
@@ -175,7 +179,7 @@ export class Ioasid {
    */
   find<T>(set: IoasidSet<T> | null, id: number, getter?: (data: T | null) => boolean): Found<T> {
     checkId("id", id);
-    const { tracking } = this.#registry;
+    const tracking = this.#tracking;
     if (tracking.references(id) === 0) return { kind: "error", error: "ENOENT" };
     // § A look-up limited to a set gets nothing from another: its data would be of another type.
     if (set !== null && tracking.owner(id) !== set.key) return { kind: "error", error: "EACCES" };
@@ -195,18 +199,18 @@ export class Ioasid {
   /** Which allocation this is: free with it, and a later owner of the number is safe. */
   stamp(id: number): number | undefined {
     checkId("id", id);
-    const { tracking } = this.#registry;
+    const tracking = this.#tracking;
     return tracking.references(id) === 0 ? undefined : tracking.stamp(id);
   }
 
   /** References of an ID; 0 when it is not allocated. */
   references(id: number): number {
-    return this.#registry.tracking.references(checkId("id", id));
+    return this.#tracking.references(checkId("id", id));
   }
 
   /** The live IDs, ascending, of one set or of all (null). IDs may be freed meanwhile. */
   *entries<T>(set: IoasidSet<T> | null = null): IterableIterator<IoasidEntry<T>> {
-    const { tracking } = this.#registry;
+    const tracking = this.#tracking;
     for (const id of tracking.bitmap) {
       if (tracking.references(id) === 0 || (set !== null && tracking.owner(id) !== set.key)) continue;
       yield { id, data: tracking.data(id) as T | null };
@@ -215,7 +219,7 @@ export class Ioasid {
 
   /** A freed ID that devices may still use: with the option `quarantine`. */
   retired(id: number): boolean {
-    return this.#registry.tracking.retired(checkId("id", id));
+    return this.#tracking.retired(checkId("id", id));
   }
 
   /**
@@ -225,9 +229,9 @@ export class Ioasid {
   drained(id: number): boolean {
     checkId("id", id);
     this.requireUnlocked("drained");
-    if (!this.#registry.tracking.retired(id)) return false;
+    if (!this.#tracking.retired(id)) return false;
     this.#giveBack(id);
-    this.#registry.tracking.bitmap.free(id);
+    this.#tracking.bitmap.free(id);
     return true;
   }
 
@@ -238,13 +242,17 @@ export class Ioasid {
    */
   registerAllocator<P>(ops: AllocatorOps<P>): Status<"ENOMEM" | "EAGAIN" | "EEXIST"> {
     this.requireUnlocked("registerAllocator");
-    return this.#registry.register(ops as AllocatorOps);
+    const status = this.#registry.register(ops as AllocatorOps);
+    this.#follow();
+    return status;
   }
 
   /** Removes a custom allocator. ENOENT: not registered. EBUSY: the last of its kind, with live IDs. */
   unregisterAllocator<P>(ops: AllocatorOps<P>): Status<"ENOENT" | "EBUSY"> {
     this.requireUnlocked("unregisterAllocator");
-    return this.#registry.unregister(ops as AllocatorOps);
+    const status = this.#registry.unregister(ops as AllocatorOps);
+    this.#follow();
+    return status;
   }
 
   /** Resolves when every reader that is open now has ended. */
@@ -284,40 +292,44 @@ export class Ioasid {
     return undefined;
   }
 
+  /** Takes over what the registry says now. */
+  #follow(): void {
+    this.#group = this.#registry.active;
+    this.#tracking = this.#registry.tracking;
+  }
+
   #drop(call: string, id: number, set: AnySet | null, stamp: number | undefined): boolean {
-    const { tracking } = this.#registry;
-    const references = tracking.references(id);
-    if (references === 0) {
-      this.log({ level: "error", message: `${call}: unknown IOASID ${id}` });
-      return false;
-    }
-    if (this.rules === "strict" && !this.#claimed(id, set, stamp)) {
-      this.log({ level: "error", message: `${call}: IOASID ${id} belongs to another owner` });
-      return false;
-    }
-    if (references > 1) {
-      tracking.setReferences(id, references - 1);
-      return false;
-    }
-    if (this.#quarantine) {
-      tracking.close(id);
-      return true;
+    const tracking = this.#tracking;
+    if (stamp !== undefined || !tracking.sole(id, keyOf(set))) {
+      const references = tracking.references(id);
+      if (references === 0) {
+        this.log({ level: "error", message: `${call}: unknown IOASID ${id}` });
+        return false;
+      }
+      if (this.rules === "strict" && !this.#claimed(id, set, stamp)) {
+        this.log({ level: "error", message: `${call}: IOASID ${id} belongs to another owner` });
+        return false;
+      }
+      if (references > 1) {
+        tracking.setReferences(id, references - 1);
+        return false;
+      }
     }
     // § The custom allocator comes first, so that it still finds the record.
-    this.#giveBack(id);
+    if (this.#group && !this.#quarantine) this.#giveBack(id);
     tracking.close(id);
-    tracking.bitmap.free(id);
+    if (!this.#quarantine) tracking.bitmap.free(id);
     return true;
   }
 
   /** Whether set (null: nobody's) and stamp, if given, are those of this allocation. */
   #claimed(id: number, set: AnySet | null, stamp: number | undefined): boolean {
-    const { tracking } = this.#registry;
+    const tracking = this.#tracking;
     return tracking.owner(id) === keyOf(set) && (stamp === undefined || tracking.stamp(id) === stamp);
   }
 
   #giveBack(id: number): void {
-    const head = this.#registry.active?.head;
+    const head = this.#group?.head;
     if (head) this.#underLock("a custom allocator's free", () => head.free(id, head.pdata));
   }
 

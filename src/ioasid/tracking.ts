@@ -75,6 +75,11 @@ export class Tracking {
     return record === 0 ? 0 : 1;
   }
 
+  /** Whether this owner's is the only reference to a live ID, decided by one look at the record. */
+  sole(id: number, owner: number): boolean {
+    return id < this.#records.length && ((this.#records[id] as number) & ~HAS_DATA) === owner + 1;
+  }
+
   /** Of a live ID, as all below. */
   setReferences(id: number, count: number): void {
     this.#moreOf(id).references = count;
