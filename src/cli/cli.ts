@@ -3,6 +3,7 @@ import { InputError } from "../capture/input.ts";
 import { decode } from "./decode.ts";
 import { demo } from "./demo.ts";
 import { encode } from "./encode.ts";
+import { explain } from "./explain.ts";
 import { fields } from "./fields.ts";
 import type { Io } from "./io.ts";
 import { list } from "./list.ts";
@@ -15,7 +16,7 @@ import { EXIT, UsageError, type Verb } from "./verb.ts";
 import { verify } from "./verify.ts";
 import { walk } from "./walk.ts";
 
-const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, replay, scenario, decode, encode, fields];
+const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, replay, scenario, explain, decode, encode, fields];
 
 /** Runs one command line. @returns the exit code: 0 fine, 1 findings, 2 usage, 3 bad input */
 export async function main(argv: readonly string[], io: Io): Promise<number> {

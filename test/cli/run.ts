@@ -1,7 +1,7 @@
 /** Runs a command line in process. */
 import { fileURLToPath } from "node:url";
 import { main } from "../../src/cli/cli.ts";
-import type { Io } from "../../src/cli/io.ts";
+import { type Io, lines } from "../../src/cli/io.ts";
 
 export const CAPTURES: string = fileURLToPath(new URL("../captures/", import.meta.url));
 
@@ -23,8 +23,7 @@ export async function run(argv: readonly string[], options: { input?: string; co
     },
     color: options.color ?? false,
     async *lines(path) {
-      if (path !== "-") throw new Error(`the tests give requests on standard input, not in ${path}`);
-      yield* (options.input ?? "").split("\n");
+      yield* path === "-" ? (options.input ?? "").split("\n") : lines(path);
     },
   };
   run.code = await main(argv, io);

@@ -1,7 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { CAPTURES, run, width } from "./run.ts";
 
-const VERBS = ["demo", "list", "walk", "translate", "verify", "replay", "scenario", "decode", "encode", "fields"];
+const VERBS = [
+  "demo",
+  "list",
+  "walk",
+  "translate",
+  "verify",
+  "replay",
+  "scenario",
+  "explain",
+  "decode",
+  "encode",
+  "fields",
+];
 const SVA = `${CAPTURES}A-vtd-sva.json`;
 
 describe("help", () => {
@@ -31,7 +43,7 @@ describe("help", () => {
     expect(argv[0]).toBe(verb);
     // The shell would expand the star.
     const files = argv.map((word) => (word.endsWith("*.json") ? SVA : word));
-    const input = /echo '(.*)'/.exec(example)?.[1];
+    const input = /echo '([^']*)'/.exec(example)?.[1];
     const result = await run(files, input === undefined ? {} : { input });
     expect(result.err).toBe("");
     expect(result.code).toBe(0);
