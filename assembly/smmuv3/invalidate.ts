@@ -98,8 +98,9 @@ export function smmuInvalidateTlb(
 ): void {
   if (!load<u32>(unit, SMMU.REQUESTERS)) return;
   if (opcode != OPCODE.CMD_TLBI_S2_IPA) {
-    dropRequesters(unit, opcode, vmidMask, vmid, asid, first, last);
-    dropTranslations(unit, opcode, vmidMask, vmid, asid, first, last);
+    const translations = load<u32>(unit, SMMU.TRANSLATIONS);
+    dropPages(load<u32>(unit, SMMU.REQUESTERS), REQUESTER.SHIFT, opcode, vmidMask, vmid, asid, first, last);
+    if (translations) dropPages(translations, TRANSLATION_KEY.SHIFT, opcode, vmidMask, vmid, asid, first, last);
     if (!leaf || !isByAddress(opcode)) dropTables1(unit, opcode, vmidMask, vmid, asid, first, last);
   }
   const isStage2 =
@@ -137,10 +138,13 @@ function meets(address: u64, shift: u64, first: u64, last: u64): bool {
   return last - first >= counted || (from <= (last & counted) && to >= (first & counted));
 }
 
-function dropRequesters(
-  unit: usize, opcode: u32, vmidMask: u32, vmid: u32, asid: u32, first: u64, last: u64,
+/**
+ * Translations in SMMU.REQUESTERS or TRANSLATIONS; both have results for values.
+ * @param shiftField of the key: log2 of the page
+ */
+function dropPages(
+  cache: usize, shiftField: i32, opcode: u32, vmidMask: u32, vmid: u32, asid: u32, first: u64, last: u64,
 ): void {
-  const cache = load<u32>(unit, SMMU.REQUESTERS);
   for (let i = 0, n = span(cache); i < n; i++) {
     const key = secondKey(cache, i);
     if (!key) continue;
@@ -148,25 +152,8 @@ function dropRequesters(
     const extra = <u64>load<u32>(value, RESULT.EXTRA);
     const isGlobal = get(extra, EXTRA.GLOBAL) != 0;
     if (!isNamed(opcode, vmidMask, vmid, asid, get(extra, EXTRA.WORLD), load<u32>(value, RESULT.TAGS), isGlobal)) continue;
-    const shift = get(key, REQUESTER.SHIFT);
+    const shift = get(key, shiftField);
     // A block of stage 1 goes as a whole, also where stage 2 cuts it up.
-    const reach = max<u64>(shift, get(extra, EXTRA.STAGE1_SHIFT));
-    if (!isByAddress(opcode) || meets(firstKey(cache, i) << shift, reach, first, last)) drop(cache, i);
-  }
-}
-
-function dropTranslations(
-  unit: usize, opcode: u32, vmidMask: u32, vmid: u32, asid: u32, first: u64, last: u64,
-): void {
-  const cache = load<u32>(unit, SMMU.TRANSLATIONS);
-  for (let i = 0, n = cache ? span(cache) : 0; i < n; i++) {
-    const key = secondKey(cache, i);
-    if (!key) continue;
-    const value = valueOf(cache, i);
-    const extra = <u64>load<u32>(value, RESULT.EXTRA);
-    const isGlobal = get(extra, EXTRA.GLOBAL) != 0;
-    if (!isNamed(opcode, vmidMask, vmid, asid, get(extra, EXTRA.WORLD), load<u32>(value, RESULT.TAGS), isGlobal)) continue;
-    const shift = get(key, TRANSLATION_KEY.SHIFT);
     const reach = max<u64>(shift, get(extra, EXTRA.STAGE1_SHIFT));
     if (!isByAddress(opcode) || meets(firstKey(cache, i) << shift, reach, first, last)) drop(cache, i);
   }

@@ -126,6 +126,30 @@ export const SMMU_CHOICES: readonly Choice[] = [
     when: "CD.HA = HD = 1 without the hardware updates that they ask for",
     outcome: "taken as what is implemented, for Linux sets them so (the architecture: C_BAD_CD)",
   },
+  {
+    section: "3.13",
+    when: "the access flag where the access then fails on permission",
+    outcome: "stays clear: flag and dirty state are set together, once everything at that stage passed",
+  },
+  {
+    section: "3.13.1",
+    when: "a descriptor that changes under an update again and again",
+    outcome: "the walk starts over 64 times, then F_WALK_EABT",
+  },
+  { section: "3.9.1.1", when: "a translated transaction above the physical address size", outcome: "aborts, no event" },
+  { section: "13.7", when: "a translation request with NW = 1", outcome: "is granted no write access" },
+  {
+    section: "13.6.3",
+    when: "hardware updates of stage 2 with split-stage ATS",
+    outcome: "made at the translation request",
+  },
+  { section: "13.1", when: "reserved codes of MemAttr, in STEs and descriptors", outcome: "Device-nGnRnE" },
+  { section: "3.21.1", when: "the nT bit of block descriptors", outcome: "ignored" },
+  {
+    section: "3.21",
+    when: "configuration that was read invalid, with caches",
+    outcome: "held like any other until CMD_CFGI_*",
+  },
   { section: "13.1.1", when: "RnW of an atomic that may write but not read, in v3.0", outcome: "1, as from v3.1" },
   { section: "16.2", when: "caches after a reset, or a restored snapshot", outcome: "empty" },
 ];
