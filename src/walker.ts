@@ -44,8 +44,8 @@ export interface Vendor {
     flags: number,
     result: number,
   ): number;
-  /** (unit, requests, results, count) */
-  walkMany(unit: number, requests: number, results: number, count: number): void;
+  /** (unit, requests, results, count) -> how many results have a code that is not 0 */
+  walkMany(unit: number, requests: number, results: number, count: number): number;
   /** Name of a fault reason or event. */
   codeName(code: number): string;
   /** Name of a STRUCTURE number. */
@@ -318,10 +318,13 @@ export class Batch {
     view.setUint32(at + REQUEST.FLAGS, flags, true);
   }
 
-  /** Walks the first `count` requests, in any order the walker likes; results keep their places. */
-  run(count: number): void {
+  /**
+   * Walks the first `count` requests, in any order the walker likes; results keep their places.
+   * @returns how many of them have a fault reason or event number
+   */
+  run(count: number): number {
     checkInteger("count", count, 0, this.capacity);
-    this.#vendor.walkMany(this.#unit, this.requests, this.results, count);
+    return this.#vendor.walkMany(this.#unit, this.requests, this.results, count);
   }
 
   /** Result number `index`. */

@@ -15,13 +15,14 @@ export function smmuWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high
   return walkExactly<Traced>(unit, sid, pasid, (<u64>high << 32) | low, flags, result);
 }
 
-/** Walks `count` REQUEST records into as many RESULT records, in their order. */
-export function smmuWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
+/** Walks `count` REQUEST records into as many RESULT records, in their order; @returns how many had an event. */
+export function smmuWalkMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
+  let events: u32 = 0;
   while (count) {
     const group = min<u32>(count, GROUP);
     warm(unit, requests, group);
     for (let i: u32 = 0; i < group; i++) {
-      walkFast(
+      const code = walkFast(
         unit,
         load<u32>(requests, REQUEST.SID),
         load<u32>(requests, REQUEST.PASID),
@@ -29,9 +30,11 @@ export function smmuWalkMany(unit: usize, requests: usize, results: usize, count
         load<u32>(requests, REQUEST.FLAGS),
         results,
       );
+      if (code) events++;
       requests += REQUEST_BYTES;
       results += RESULT_BYTES;
     }
     count -= group;
   }
+  return events;
 }

@@ -32,21 +32,25 @@ export function smmuTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high:
 }
 
 /** As `smmuWalkMany`, with the unit's caches. */
-export function smmuTranslateMany(unit: usize, requests: usize, results: usize, count: u32): void {
+export function smmuTranslateMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
+  let events: u32 = 0;
   const cache = load<u32>(unit, SMMU.REQUESTERS);
   for (let i: u32 = 0; i < count; i++) {
     const sid = load<u32>(requests, REQUEST.SID);
     const pasid = load<u32>(requests, REQUEST.PASID);
     const address = load<u64>(requests, REQUEST.ADDRESS);
     const flags = load<u32>(requests, REQUEST.FLAGS);
-    if (!cache) walkFast(unit, sid, pasid, address, flags, results);
+    let code = 0;
+    if (!cache) code = walkFast(unit, sid, pasid, address, flags, results);
     else {
       const how = look(unit, cache, sid, pasid, address, flags, results);
-      if (how != HIT) missed(unit, cache, how, sid, pasid, address, flags, results);
+      if (how != HIT) code = missed(unit, cache, how, sid, pasid, address, flags, results);
     }
+    if (code) events++;
     requests += REQUEST_BYTES;
     results += RESULT_BYTES;
   }
+  return events;
 }
 
 /** Which requests an entry serves, apart from the size of its page. */

@@ -33,7 +33,8 @@ export function vtdTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high: 
 }
 
 /** As `vtdWalkMany`, with the unit's caches. */
-export function vtdTranslateMany(unit: usize, requests: usize, results: usize, count: u32): void {
+export function vtdTranslateMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
+  let faults: u32 = 0;
   const iotlb = load<u32>(unit, VTD.IOTLB);
   const refused = unserved(unit);
   const end = requests + count * REQUEST_BYTES;
@@ -42,11 +43,14 @@ export function vtdTranslateMany(unit: usize, requests: usize, results: usize, c
     const pasid = load<u32>(request, REQUEST.PASID);
     const address = load<u64>(request, REQUEST.ADDRESS);
     const flags = load<u32>(request, REQUEST.FLAGS);
-    if (!iotlb) vtdWalk(unit, sid, pasid, <u32>address, <u32>(address >> 32), flags, result);
+    let code: u32 = 0;
+    if (!iotlb) code = vtdWalk(unit, sid, pasid, <u32>address, <u32>(address >> 32), flags, result);
     else if (flags & refused || !hit(iotlb, sid, pasid, address, flags, result)) {
-      missed(unit, iotlb, sid, pasid, address, flags, result);
+      code = missed(unit, iotlb, sid, pasid, address, flags, result);
     }
+    if (code) faults++;
   }
+  return faults;
 }
 
 /** Which requests an entry serves, apart from the size of its page. */

@@ -40,8 +40,9 @@ export function vtdWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high:
   return walkExactly<Traced>(unit, sid, pasid, (<u64>high << 32) | <u64>low, flags, result);
 }
 
-/** Walks `count` requests of REQUEST_BYTES to results of RESULT_BYTES. */
-export function vtdWalkMany(unit: usize, requests: usize, results: usize, count: u32): void {
+/** Walks `count` requests of REQUEST_BYTES to results of RESULT_BYTES; @returns how many had a fault reason. */
+export function vtdWalkMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
+  let faults: u32 = 0;
   const scalable = load<u32>(unit, VTD.MODE) == VTD_MODE.SCALABLE;
   for (let i: u32 = 0; i < count; i++) {
     const request = requests + i * REQUEST_BYTES;
@@ -51,9 +52,11 @@ export function vtdWalkMany(unit: usize, requests: usize, results: usize, count:
     const pasid = load<u32>(request, REQUEST.PASID);
     const address = load<u64>(request, REQUEST.ADDRESS);
     const flags = load<u32>(request, REQUEST.FLAGS);
-    const code = walk<Fast>(unit, sid, pasid, address, flags, result);
-    if (code == START_OVER) walkExactly<Exact>(unit, sid, pasid, address, flags, result);
+    let code = walk<Fast>(unit, sid, pasid, address, flags, result);
+    if (code == START_OVER) code = walkExactly<Exact>(unit, sid, pasid, address, flags, result);
+    if (code) faults++;
   }
+  return faults;
 }
 
 /** Walks with effects, again as long as somebody changes entries under the walker's hands. */

@@ -18,7 +18,7 @@ export interface CoreExports {
   copyToGuest(gpa: bigint, ptr: number, bytes: number): number;
   smmuConfigure(unit: number): void;
   smmuWalk(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, result: number): number;
-  smmuWalkMany(unit: number, requests: number, results: number, count: number): void;
+  smmuWalkMany(unit: number, requests: number, results: number, count: number): number;
   smmuWalkTraced(
     unit: number,
     sid: number,
@@ -30,7 +30,7 @@ export interface CoreExports {
   ): number;
   vtdConfigure(unit: number): void;
   vtdWalk(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, result: number): number;
-  vtdWalkMany(unit: number, requests: number, results: number, count: number): void;
+  vtdWalkMany(unit: number, requests: number, results: number, count: number): number;
   vtdWalkTraced(
     unit: number,
     sid: number,
@@ -81,7 +81,7 @@ export interface CoreExports {
     flags: number,
     result: number,
   ): number;
-  vtdTranslateMany(unit: number, requests: number, results: number, count: number): void;
+  vtdTranslateMany(unit: number, requests: number, results: number, count: number): number;
   smmuInvalidateAll(unit: number): void;
   smmuInvalidateCd(unit: number, sid: number, ssid: number, leaf: number): void;
   smmuInvalidateCds(unit: number, sid: number): void;
@@ -114,5 +114,5 @@ export interface CoreExports {
     flags: number,
     result: number,
   ): number;
-  smmuTranslateMany(unit: number, requests: number, results: number, count: number): void;
+  smmuTranslateMany(unit: number, requests: number, results: number, count: number): number;
 }

@@ -38,13 +38,14 @@ export class SmmuBatch {
 
   /** Decides the first `count` requests; their events are recorded in order. */
   run(count: number): void {
-    this.#batch.run(count);
+    let faults = this.#batch.run(count);
     this.#recorded.clear();
-    const { u32 } = this.#core;
-    const first = (this.results + RESULT.FLAGS) / 4;
-    const stride = RESULT_BYTES / 4;
-    for (let i = 0; i < count; i++) {
-      if ((u32[first + i * stride] as number) & RESULT_FLAG.RECORD) this.#recordFault(i);
+    const { view } = this.#core;
+    for (let i = 0; faults && i < count; i++) {
+      const result = this.results + i * RESULT_BYTES;
+      if (view.getUint32(result + RESULT.CODE, true) === 0) continue;
+      faults--;
+      if (view.getUint32(result + RESULT.FLAGS, true) & RESULT_FLAG.RECORD) this.#recordFault(i);
     }
   }
 

@@ -44,12 +44,13 @@ export class VtdBatch {
 
   /** Decides the first `count` requests; their faults are recorded in order. */
   run(count: number): void {
-    this.#batch.run(count);
-    const { u32 } = this.#core;
-    const first = (this.results + RESULT.FLAGS) / 4;
-    const stride = RESULT_BYTES / 4;
-    for (let i = 0; i < count; i++) {
-      if ((u32[first + i * stride] as number) & RESULT_FLAG.RECORD) this.#record(i);
+    let faults = this.#batch.run(count);
+    const { view } = this.#core;
+    for (let i = 0; faults && i < count; i++) {
+      const result = this.results + i * RESULT_BYTES;
+      if (view.getUint32(result + RESULT.CODE, true) === 0) continue;
+      faults--;
+      if (view.getUint32(result + RESULT.FLAGS, true) & RESULT_FLAG.RECORD) this.#record(i);
     }
     if (this.#hardware.protectedMemory.isOn) for (let i = 0; i < count; i++) this.#protect(i);
   }
