@@ -63,6 +63,8 @@ export interface GuestOptions {
   state?: Partial<VtdState>;
   /** RAM in place of linear memory. */
   host?: HostBacking;
+  /** Bytes for units and caches. */
+  workspace?: number;
 }
 
 export class VtdGuest {
@@ -72,9 +74,9 @@ export class VtdGuest {
   readonly walker: VtdWalker;
   state: VtdState;
 
-  constructor({ mode = "scalable", without = {}, with: more = {}, state = {}, host }: GuestOptions = {}) {
+  constructor({ mode = "scalable", without = {}, with: more = {}, state = {}, host, workspace }: GuestOptions = {}) {
     const ram = { base: 0n, size: MIB };
-    this.memory = new GuestMemory({ ram: [host ? { ...ram, host } : ram], workspace: 1 << 18 });
+    this.memory = new GuestMemory({ ram: [host ? { ...ram, host } : ram], workspace: workspace ?? 1 << 18 });
     this.pages = new PageAllocator(this.memory, 0x4_0000n, MIB - 0x4_0000n);
     this.tables = new VtdTables(this.memory, this.pages, mode);
     this.state = {
