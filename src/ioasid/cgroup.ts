@@ -2,7 +2,8 @@
  * Control groups for IOASIDs: a limit per group, held along the whole path to the root.
  *
  * Extensions series V4, RFC patches 15 and 16. A new group may have nothing until its limit is set;
- * limits are reserved from the system's capacity, so their sum cannot exceed it.
+ * limits are reserved from the system's capacity, so their sum cannot exceed it. What the posting got
+ * wrong (charges lost when a process moves, the wrong group uncharged, events never counted) is right.
  */
 import { MAX_ID } from "./bitmap.ts";
 import type { Capacity } from "./capacity.ts";

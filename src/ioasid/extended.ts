@@ -16,6 +16,9 @@
  * | V4: the last ID of a set goes | so does the set | the set stays |
  * | V4: a set goes | its quota is lost | its quota goes back |
  * | quota or records are short after the charge | the charge stays | it is undone |
+ *
+ * In both: a set is not reference-counted (`freeSet` is v2's and v3's last put), a set that has ended
+ * is refused by every call, and a handler's last `put` takes effect after all handlers have run.
  */
 import { checkInteger, checkOneOf } from "../check.ts";
 import { checkId, MAX_ID } from "./bitmap.ts";

@@ -33,8 +33,10 @@
  * | vcmd: rollback of an ID that could not be tracked | nothing reaches the host | FREE is sent |
  * | extensions | see `extended.ts` | |
  *
- * In both: an ID has 20 bits, whatever a custom allocator answers (the kernel's table took 32), "no
- * ID" is `undefined` and not 0xFFFFFFFF, and no memory is ever corrupted.
+ * In both, unlike the kernel: an ID has the 20 bits that PCIe carries (a custom allocator that answers
+ * a wider one gets it back; the kernel's table took 32), "no ID" is `undefined` and not 0xFFFFFFFF, a
+ * member that registers twice counts once (it corrupted the kernel's list), a virtual command that
+ * hangs is the exception `VcmdTimeout` (a kernel panic), and no memory is ever corrupted.
  */
 
 export type KernelProfile = "v5.5" | "v5.11" | "v5.18";
