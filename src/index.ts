@@ -15,6 +15,8 @@ export type {
   TranslationCompletion,
   TranslationOptions,
 } from "./endpoint.ts";
+export { type Explanation, explain } from "./explain/explain.ts";
+export type { DumpWalk, LogFinding } from "./explain/finding.ts";
 export type { AllocatorOps } from "./ioasid/allocators.ts";
 export {
   AttachHandle,

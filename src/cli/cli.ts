@@ -1,5 +1,6 @@
 /** Picks the verb, and turns what went wrong into one line and an exit code. */
 import { InputError } from "../capture/input.ts";
+import { acpi } from "./acpi.ts";
 import { decode } from "./decode.ts";
 import { demo } from "./demo.ts";
 import { encode } from "./encode.ts";
@@ -16,7 +17,20 @@ import { EXIT, UsageError, type Verb } from "./verb.ts";
 import { verify } from "./verify.ts";
 import { walk } from "./walk.ts";
 
-const VERBS: readonly Verb[] = [demo, list, walk, translate, verify, replay, scenario, explain, decode, encode, fields];
+const VERBS: readonly Verb[] = [
+  demo,
+  list,
+  walk,
+  translate,
+  verify,
+  replay,
+  scenario,
+  explain,
+  decode,
+  encode,
+  fields,
+  acpi,
+];
 
 /** Runs one command line. @returns the exit code: 0 fine, 1 findings, 2 usage, 3 bad input */
 export async function main(argv: readonly string[], io: Io): Promise<number> {

@@ -7,7 +7,7 @@ import type { Advice } from "./finding.ts";
 const LOOK = {
   stream:
     "grep . /sys/bus/*/devices/*/of_node/iommus /sys/bus/pci/devices/*/iommu_group 2>/dev/null   # which device is stream {sid}?",
-  iort: "iasl -d /sys/firmware/acpi/tables/IORT   # how requester ids map to streams",
+  iort: "iommulator acpi /sys/firmware/acpi/tables/IORT   # how requester ids map to streams",
   maps: "trace-cmd record -e iommu:map -e iommu:unmap   # was {iova} mapped, and when not any more?",
   lspci: "lspci -vvv   # ATS, PRI and PASID of the device: enabled?",
   boot: "dmesg | grep -iE 'smmu|iommu'   # features, sizes and the first event",

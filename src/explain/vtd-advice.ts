@@ -10,7 +10,7 @@ const LOOK = {
   lspci: "lspci -vvv -s {bdf}   # ATS, PRI and PASID: capable, and enabled?",
   boot: "dmesg | grep -iE 'DMAR|IOMMU'   # CAP, ECAP, RMRR and the first fault",
   walk: "iommulator walk CAPTURE --sid {bdf} {pasid}--iova {iova} --access {access}",
-  rmrr: "iasl -d /sys/firmware/acpi/tables/DMAR   # is {iova} in an RMRR of {bdf}?",
+  rmrr: "iommulator acpi /sys/firmware/acpi/tables/DMAR   # is {iova} in an RMRR of {bdf}?",
   irte: "cat /sys/kernel/debug/iommu/intel/ir_translation_struct",
   queue: "cat /sys/kernel/debug/iommu/intel/invalidation_queue",
 } as const;
@@ -151,7 +151,11 @@ const SOURCE: Advice = {
     "firmware describes the IOAPIC or HPET scope with a wrong bus or device (DMAR table): `intremap=nosid` hides it, a firmware update fixes it",
     "a device sends another device's message: a confused, or a hostile one",
   ],
-  next: [LOOK.irte, "iasl -d /sys/firmware/acpi/tables/DMAR   # the device scopes of IOAPIC and HPET", "lspci -tv"],
+  next: [
+    LOOK.irte,
+    "iommulator acpi /sys/firmware/acpi/tables/DMAR   # the device scopes of IOAPIC and HPET",
+    "lspci -tv",
+  ],
 };
 
 const MODE: Advice = {

@@ -13,6 +13,7 @@ const VERBS = [
   "decode",
   "encode",
   "fields",
+  "acpi",
 ];
 const SVA = `${CAPTURES}A-vtd-sva.json`;
 
@@ -88,6 +89,7 @@ describe("wrong arguments: exit 2, one line and the accepted form", () => {
     [["encode", "vtd.root-entry", "P=2"], "P: bits 0:0: 0x2 is not in 0x0..0x1"],
     [["encode", "vtd.root-entry", "CTP=0x123"], "CTP: address: 0x123 is not aligned to bit 12"],
     [["encode", "smmu.command"], "smmu.command is one of many: smmu.command.CMD_PREFETCH_CONFIG"],
+    [["acpi"], "a table is missing"],
     [["fields", "a", "b"], '"b" is one argument too many'],
   ])("%j", async (argv, said) => {
     const { code, out, err } = await run(argv as string[]);
