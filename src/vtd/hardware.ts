@@ -2,6 +2,7 @@
  * Everything of a unit but translation: its registers, and the parts that they set in motion.
  */
 import { GSTS } from "../../assembly/layout/vtd-registers.ts";
+import type { InterruptSink } from "../iommu.ts";
 import { RegisterFile, type RegisterFragment, type ResetKind } from "../registers.ts";
 import type { VtdCapabilities } from "./capabilities.ts";
 import { GlobalCommands } from "./commands.ts";
@@ -21,6 +22,8 @@ export interface HardwareOptions extends Omit<UnitParts, "registers" | "latched"
   queue: "immediate" | "stepped";
   compressFaults: boolean;
   fragments: readonly RegisterFragment[];
+  /** Sends a message-signalled interrupt, never remapped. */
+  interrupt: InterruptSink;
   /** TES, IRES or the latched root table changed. */
   reconfigure(): void;
 }
@@ -38,6 +41,7 @@ export class VtdHardware {
   readonly fragments: readonly RegisterFragment[];
   readonly options: HardwareOptions;
   readonly #commands: GlobalCommands;
+  readonly #invalidation: RegisterInvalidation;
   readonly #events: Readonly<Record<"fault" | "completion" | "page", EventInterrupt>>;
 
   /** @throws RangeError when registers overlap */
@@ -50,7 +54,7 @@ export class VtdHardware {
     const mounted = fragments.flatMap(({ registers }) => registers);
     const rows = [...vtdRegisters(capabilities, this.#effects()), ...mounted];
     this.registers = new RegisterFile(rows, { bytes: registerBytes(capabilities, mounted) });
-    this.parts = { features, registers: this.registers, bus, caches, interrupt, latched: { rtaddr: 0n, irta: 0n } };
+    this.parts = { features, registers: this.registers, bus, caches, latched: { rtaddr: 0n, irta: 0n } };
     const event = (prefix: string) => new EventInterrupt(this.registers, prefix, interrupt);
     this.#events = { fault: event("FE"), completion: event("IE"), page: event("PE") };
     this.faults = new FaultLog(this.registers, features, this.#events.fault, options.compressFaults);
@@ -58,6 +62,7 @@ export class VtdHardware {
     this.pageRequests = new PageRequestQueue(this.parts, this.#events.page, this.devices);
     this.interrupts = new InterruptRemapper(this.parts, this.faults);
     this.protectedMemory = new ProtectedMemory(this.registers, features);
+    this.#invalidation = new RegisterInvalidation(this.parts);
     this.#commands = new GlobalCommands(this.parts, {
       reconfigure: () => options.reconfigure(),
       queueEnabled: () => this.#runQueue(),
@@ -104,11 +109,10 @@ export class VtdHardware {
   }
 
   #effects(): RegisterEffects {
-    const invalidation = () => new RegisterInvalidation(this.parts);
     return {
       globalCommand: ({ value }) => this.#commands.write(value),
-      contextCommand: (write) => invalidation().contextCommand(write),
-      iotlbCommand: (write) => invalidation().iotlbCommand(write),
+      contextCommand: (write) => this.#invalidation.contextCommand(write),
+      iotlbCommand: (write) => this.#invalidation.iotlbCommand(write),
       faultStatus: () => {
         this.faults.statusCleared();
         this.queue.errorsCleared();

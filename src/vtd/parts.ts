@@ -3,7 +3,6 @@
 import type { P_IOTLB_G, PC_G } from "../../assembly/layout/vtd-descriptors.ts";
 import type { GRANULARITY } from "../../assembly/layout/vtd-registers.ts";
 import type { Bus } from "../bus.ts";
-import type { InterruptSink } from "../iommu.ts";
 import type { RegisterFile } from "../registers.ts";
 import type { VtdFeatures } from "./features.ts";
 
@@ -13,8 +12,6 @@ export interface UnitParts {
   readonly bus: Bus;
   readonly latched: Latched;
   readonly caches: VtdCaches;
-  /** Sends a message-signalled interrupt, never remapped. */
-  readonly interrupt: InterruptSink;
 }
 
 /** What SRTP and SIRTP took over; the registers may hold newer values that are not yet in force. */
