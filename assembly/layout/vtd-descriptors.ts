@@ -146,9 +146,6 @@ export enum HPT_INV {
   ADDR = (127 << 16) | 76,
 }
 
-/** Address of an invalidation: 4 KiB pages. */
-export const INVALIDATION_PAGE_SHIFT = 12;
-
 /** Page request descriptor; all of its words 2 and 3 are 0. */
 export enum PAGE_REQ {
   TYPE = (7 << 16) | 0,
