@@ -7,8 +7,6 @@ import {
   CONTEXT,
   CONTEXT_BYTES,
   FSPM_BASE_LEVELS,
-  LEVEL_BITS,
-  PAGE_SHIFT,
   PASID,
   PASID_BYTES,
   PASID_INDEX,
@@ -32,6 +30,7 @@ import { ADDRESS_BITS, GuestMemory } from "../memory.ts";
 import { getBits, getField, getInPlace, putBits, setField, setInPlace } from "../structure.ts";
 import { VTD_PRESETS, VtdCapabilities, VtdWalker } from "../vtd/index.ts";
 import type { DumpWalk } from "./finding.ts";
+import { indexAt } from "./vtd-where.ts";
 
 /** Entries as they were printed, lowest word first. */
 export interface TableDump {
@@ -196,11 +195,6 @@ export class DumpWalker {
       table = getInPlace([entry], SSPTE.ADDR);
     }
   }
-}
-
-function indexAt(iova: bigint, level: number): bigint {
-  const shift = BigInt(PAGE_SHIFT + LEVEL_BITS * (level - 1));
-  return (iova >> shift) % 2n ** BigInt(LEVEL_BITS);
 }
 
 function pad(words: readonly bigint[], bytes: number): bigint[] {

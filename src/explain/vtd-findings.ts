@@ -23,7 +23,7 @@ export function faultFinding({ sid, pasid, iova, access, code }: Item<"dma-fault
     kind: "fault",
     ...{ code, name, meaning, sid, pasid, iova, access, line },
     rules: rulesOf(code),
-    where: whereOf(code, sid, pasid),
+    where: whereOf(code, sid, pasid, iova),
     ...vtdAdvice(code),
   });
 }
