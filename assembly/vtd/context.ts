@@ -13,6 +13,7 @@ import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
+import { uncommon } from "./kind";
 import { heldContext, isCached } from "./held";
 import { check, fetch, isMissing, step } from "../modes";
 
@@ -82,8 +83,9 @@ export function gate<T>(unit: usize, flags: u32, context: usize, pasid: u32): u3
   const entry = load<u64>(context);
   const ridPasid = <u32>get(word(context, SCONTEXT.RID_PASID), SCONTEXT.RID_PASID);
   const pasidBits = PDTS_BASE_BITS + <u32>get(entry, SCONTEXT.PDTS);
-  const kind = flags & (REQUEST_FLAG.PASID | REQUEST_FLAG.TRANSLATED);
-  const entersTables = kind == REQUEST_FLAG.PASID;
+  const kind = uncommon<T>(flags);
+  const withPasid = (flags & REQUEST_FLAG.PASID) != 0;
+  const entersTables = withPasid && !(kind & REQUEST_FLAG.TRANSLATED);
   // § C8
   const ungranted = (entry & (mask(SCONTEXT.PRE) | mask(SCONTEXT.DTE))) == mask(SCONTEXT.PRE);
   if (check<T>(unit, CHECK.SCT_4_1, ungranted)) return CHECK.SCT_4_1;
@@ -92,12 +94,12 @@ export function gate<T>(unit: usize, flags: u32, context: usize, pasid: u32): u3
   const pointless = (entry & (mask(SCONTEXT.EPTR) | mask(SCONTEXT.PASIDE))) == mask(SCONTEXT.EPTR);
   if (check<T>(unit, CHECK.SCT_4_3, pointless && !entersTables)) return CHECK.SCT_4_3;
   // § C9, C10
-  if (flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED)) {
+  if (kind & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED)) {
     if (check<T>(unit, CHECK.SCT_5, !has(entry, SCONTEXT.DTE))) return CHECK.SCT_5;
-  } else if (flags & REQUEST_FLAG.PAGE_REQUEST) {
+  } else if (kind & REQUEST_FLAG.PAGE_REQUEST) {
     if (check<T>(unit, CHECK.SCT_8, !has(entry, SCONTEXT.PRE))) return CHECK.SCT_8;
   }
-  if (!(kind & REQUEST_FLAG.PASID)) return 0;
+  if (!withPasid) return 0;
   // § C11, C12
   if (entersTables) {
     if (check<T>(unit, CHECK.SCT_6, !has(entry, SCONTEXT.PASIDE))) return CHECK.SCT_6;
@@ -105,7 +107,7 @@ export function gate<T>(unit: usize, flags: u32, context: usize, pasid: u32): u3
     if (check<T>(unit, CHECK.SCT_10, !has(entry, SCONTEXT.EPTR))) return CHECK.SCT_10;
   }
   // § C13: not listed for page requests, which C14 stops.
-  const tooWide = pasid >> load<u32>(unit, VTD.PASID_BITS) != 0 && !(flags & REQUEST_FLAG.PAGE_REQUEST);
+  const tooWide = pasid >> load<u32>(unit, VTD.PASID_BITS) != 0 && !(kind & REQUEST_FLAG.PAGE_REQUEST);
   if (check<T>(unit, CHECK.SGN_10, tooWide)) return CHECK.SGN_10;
   // § C14
   if (check<T>(unit, CHECK.SCT_7, pasid >> pasidBits != 0)) return CHECK.SCT_7;

@@ -15,6 +15,7 @@ import { TABLE_VALUE } from "../layout/vtd-caches";
 import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
+import { uncommon } from "./kind";
 import { heldLevel, heldTable, isCached, keepTables } from "./held";
 import { locate, NOWHERE } from "./nested";
 import { NO_LEAF } from "./second-stage";
@@ -118,7 +119,8 @@ export function firstStage<T, N>(
   }
   // § F9: a translation request is told what is left instead.
   const writable = firstStageWritable(leaf, flags, control);
-  if (check<T>(unit, CHECK.SGN_6, (flags & (REQUEST_FLAG.WRITE | REQUEST_FLAG.TRANSLATION)) == REQUEST_FLAG.WRITE && !writable)) {
+  const refused = (flags & REQUEST_FLAG.WRITE) != 0 && !writable && !(uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION);
+  if (check<T>(unit, CHECK.SGN_6, refused)) {
     fault<T>(result, flags, CHECK.SGN_6, met, 0, entry, 1, level);
     return NO_LEAF;
   }

@@ -56,12 +56,12 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
   // § L17
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
-  if (check<T>(unit, CHECK.LGN_4, endsInInterruptRange(flags, output, shift))) {
+  if (check<T>(unit, CHECK.LGN_4, endsInInterruptRange<T>(flags, output, shift))) {
     return fault<T>(result, flags, CHECK.LGN_4, entry, output, leaf, 2, 0);
   }
   if (isCached<T>()) keepSecondTables(unit, flags, did, aw, address, leaf);
   return succeed<T>(
-    unit, result, ANSWER.SUCCESS | RESULT_FLAG.DIRTY, output, shift, secondStagePermissions(unit, flags, leaf),
+    unit, result, ANSWER.SUCCESS | RESULT_FLAG.DIRTY, output, shift, secondStagePermissions<T>(unit, flags, leaf),
     legacyAttributes(leaf), tags, 0, 0,
   );
 }

@@ -22,7 +22,7 @@ export function passThrough<T>(
   }
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | RESULT_FLAG.BYPASS | RESULT_FLAG.DIRTY, address, shift,
-    PERMISSION.READ | (asksWrite(flags) ? PERMISSION.WRITE : 0), attributesOf(unit, entry, 0, 0), tagsOf(entry), id,
+    PERMISSION.READ | (asksWrite<T>(flags) ? PERMISSION.WRITE : 0), attributesOf(unit, entry, 0, 0), tagsOf(entry), id,
     extraOf(flags),
   );
 }

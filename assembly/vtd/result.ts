@@ -3,6 +3,7 @@ import { get, put, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { INTERRUPT_PREFIX, INTERRUPT_RANGE, MEMORY_TYPE, PASID } from "../layout/vtd";
 import { VTD, VTD_ATTRIBUTES, VTD_EXTRA, VTD_TAGS } from "../layout/vtd-unit";
+import { uncommon } from "./kind";
 import { marks } from "../modes";
 import { finish } from "../result";
 
@@ -25,9 +26,9 @@ export function touchesInterruptRange(address: u64, shift: u64): bool {
 /** The output check of a translated page: for a translation request all of it counts. */
 // @ts-ignore: decorator
 @inline
-export function endsInInterruptRange(flags: u32, address: u64, shift: u64): bool {
+export function endsInInterruptRange<T>(flags: u32, address: u64, shift: u64): bool {
   return isInterruptAddress(address) ||
-    ((flags & REQUEST_FLAG.TRANSLATION) != 0 && touchesInterruptRange(address, shift));
+    ((uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION) != 0 && touchesInterruptRange(address, shift));
 }
 
 /** RESULT.TAGS of a PASID entry. */

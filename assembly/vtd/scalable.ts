@@ -13,6 +13,7 @@ import { attributesOf } from "./attributes";
 import { gate, scalableContext } from "./context";
 import { failure, fault, faultOfRequest, noteGuestAddress } from "./faults";
 import { Alone, firstStage, firstStageWritable, keepFirstTables, markFirstStage, Nested } from "./first-stage";
+import { uncommon } from "./kind";
 import { checkHostPermission } from "./host-permission";
 import { heldPasid, isCached, keepContext, keepPasid } from "./held";
 import { markSecondStage, secondStageMayMark } from "./nested";
@@ -45,11 +46,11 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
     kind &= ~(REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED);
     if (has(rid, SCONTEXT.RID_PRIV)) kind |= REQUEST_FLAG.PRIVILEGED;
     // § 3.2, S.1, S.2
-    if (flags & REQUEST_FLAG.TRANSLATION && isInterruptAddress(address)) {
+    if (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION && isInterruptAddress(address)) {
       return interruptCompletion(unit, result, flags, address, PAGE_SHIFT);
     }
   }
-  const hpte = (flags & REQUEST_FLAG.TRANSLATED) != 0;
+  const hpte = (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATED) != 0;
   // § C17
   if (hpte && !has(contextEntry, SCONTEXT.HPTE)) {
     return translated<T>(unit, result, flags, address, contextEntry);
@@ -69,7 +70,7 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
   const others = REQUEST_FLAG.PAGE_REQUEST | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED;
   if (kind & others) {
     // § P9
-    if (flags & REQUEST_FLAG.PAGE_REQUEST) {
+    if (uncommon<T>(flags) & REQUEST_FLAG.PAGE_REQUEST) {
       return succeed<T>(unit, result, ANSWER.SUCCESS, address, PAGE_SHIFT, 0, 0, tagsOf(entry), id, 0);
     }
     // § C18
@@ -90,7 +91,7 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
 
 /** 0, or why this PASID is not for execute or supervisor requests. */
 function unfitFor<T>(unit: usize, flags: u32, entry: usize): u32 {
-  if (flags & REQUEST_FLAG.EXECUTE) {
+  if (uncommon<T>(flags) & REQUEST_FLAG.EXECUTE) {
     if (check<T>(unit, CHECK.SPT_5, !has(load<u64>(unit, VTD.ECAP), ECAP.ERS))) return CHECK.SPT_5;
   }
   if (flags & REQUEST_FLAG.PRIVILEGED) {
@@ -120,7 +121,7 @@ function walkFirstStage<T>(
   const dirty = has(leaf, FSPTE.D) || (writable && (flags & REQUEST_FLAG.WRITE) != 0);
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | (dirty ? RESULT_FLAG.DIRTY : 0), output, shift,
-    PERMISSION.READ | (writable && asksWrite(flags) ? PERMISSION.WRITE : 0),
+    PERMISSION.READ | (writable && asksWrite<T>(flags) ? PERMISSION.WRITE : 0),
     attributesOf(unit, entry, leaf, 0), tagsOf(entry), id, extraOf(asked),
   );
 }
@@ -148,7 +149,7 @@ function finishSecondStage<T>(
 ): u32 {
   const refused = secondStageRefuses<T, Scalable>(unit, flags, leaf);
   if (refused) return fault<T>(result, flags, refused, met, 0, leaf, 2, 0);
-  const permissions = secondStagePermissions(unit, flags, leaf);
+  const permissions = secondStagePermissions<T>(unit, flags, leaf);
   const counts = has(load<u64>(entry), PASID.SSADE);
   const write = (flags & REQUEST_FLAG.WRITE) != 0 && (permissions & PERMISSION.WRITE) != 0;
   if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, leaf, write)) return failure<T>(result);
@@ -196,7 +197,7 @@ function walkNested<T>(
     noteGuestAddress<T>(result, gpa);
     return failure<T>(result);
   }
-  const permissions = secondStagePermissions(unit, wanted, second) & ~(writable ? 0 : PERMISSION.WRITE);
+  const permissions = secondStagePermissions<T>(unit, wanted, second) & ~(writable ? 0 : PERMISSION.WRITE);
   const counts = has(control, PASID.SSADE);
   const write = (wanted & REQUEST_FLAG.WRITE) != 0 && (permissions & PERMISSION.WRITE) != 0;
   if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, second, write)) return failure<T>(result);
@@ -229,6 +230,6 @@ function walkNested<T>(
 // @ts-ignore: decorator
 @inline
 function outputCheck<T>(unit: usize, flags: u32, output: u64, shift: u64): u32 {
-  const rule = flags & REQUEST_FLAG.TRANSLATION ? CHECK.SGN_8_2 : CHECK.SGN_8_1;
-  return check<T>(unit, rule, endsInInterruptRange(flags, output, shift)) ? rule : 0;
+  const rule = uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION ? CHECK.SGN_8_2 : CHECK.SGN_8_1;
+  return check<T>(unit, rule, endsInInterruptRange<T>(flags, output, shift)) ? rule : 0;
 }

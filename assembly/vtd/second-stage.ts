@@ -13,6 +13,7 @@ import { TABLE_VALUE } from "../layout/vtd-caches";
 import { CAP } from "../layout/vtd-registers";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
+import { uncommon } from "./kind";
 import { heldLevel, heldTable, isCached, keepTables } from "./held";
 import { check, fetch, isMissing, marks, step } from "../modes";
 
@@ -116,7 +117,7 @@ function rightsCheck<M>(flags: u32): i32 {
 // @ts-ignore: decorator
 @inline
 export function secondStageRefuses<T, M>(unit: usize, flags: u32, leaf: u64): u32 {
-  if (flags & REQUEST_FLAG.TRANSLATION) return 0;
+  if (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION) return 0;
   const readable = (leaf & load<u64>(unit, VTD.SS_READ)) != 0;
   const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
   // § S7
@@ -137,17 +138,17 @@ export function mayReadNothing(unit: usize, flags: u32): bool {
 /** PERMISSION bits of a leaf; a translation request gets no write permission that it did not ask for. */
 // @ts-ignore: decorator
 @inline
-export function secondStagePermissions(unit: usize, flags: u32, leaf: u64): u32 {
+export function secondStagePermissions<T>(unit: usize, flags: u32, leaf: u64): u32 {
   const readable = (leaf & load<u64>(unit, VTD.SS_READ)) != 0;
   const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
-  return (readable ? PERMISSION.READ : 0) | (writable && asksWrite(flags) ? PERMISSION.WRITE : 0);
+  return (readable ? PERMISSION.READ : 0) | (writable && asksWrite<T>(flags) ? PERMISSION.WRITE : 0);
 }
 
 /** Whether write permission is of interest: always, except to a translation request with NW = 1. */
 // @ts-ignore: decorator
 @inline
-export function asksWrite(flags: u32): bool {
-  return (flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.WRITE)) != REQUEST_FLAG.TRANSLATION;
+export function asksWrite<T>(flags: u32): bool {
+  return !(uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION) || (flags & REQUEST_FLAG.WRITE) != 0;
 }
 
 /** log2 of the bytes a leaf maps. */

@@ -13,6 +13,7 @@ import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP, GSTS, VER } from "../layout/vtd-registers";
 import { MAX_RETRIES, START_OVER, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { faultOfRequest } from "./faults";
+import { UNCOMMON } from "./kind";
 import { walkLegacy } from "./legacy";
 import { bypass, isInterruptAddress } from "./result";
 import { GROUP } from "../warm";
@@ -22,9 +23,6 @@ import { begin, check, Exact, Fast, marks, step, Traced } from "../modes";
 
 /** First major version in which execute requests are refused before any table is read. */
 const NO_EXECUTE_REQUESTS = 8;
-/** Requests that `Fast` leaves to `Exact`: they need decisions before or instead of a page walk. */
-const UNCOMMON: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
-  REQUEST_FLAG.EXECUTE;
 /** What `admit` says of a request that goes on to the tables. */
 const ADMITTED: u32 = START_OVER;
 
