@@ -34,7 +34,7 @@ class Real {
   readonly calls: string[] = [];
   readonly ops: AllocatorOps<number>[];
   constructor(rules: Rules) {
-    this.ids = new Ioasid({ rules, core: sharedCore(7) });
+    this.ids = new Ioasid({ rules, core: sharedCore(4) });
     const pairs = [0, 1, 2].map((pair) => ({
       alloc: (min: number, max: number, pdata: number) => {
         this.calls.push(`alloc${pair}.${pdata} ${min} ${max}`);
