@@ -82,9 +82,9 @@ export function firstStage<T, N>(
       return NO_LEAF;
     }
     const isLeaf = level == 1 || has(entry, FSPTE.PS);
-    const reserved = isFloat<N>()
-      ? element(unit + (isLeaf ? VTD.NESTED_LEAF_R : VTD.NESTED_TABLE_R), level)
-      : element(unit + (isLeaf ? VTD.FS_LEAF_R : VTD.FS_TABLE_R), level);
+    const leaves = unit + (isFloat<N>() ? VTD.NESTED_LEAF_R : VTD.FS_LEAF_R);
+    const tables = unit + (isFloat<N>() ? VTD.NESTED_TABLE_R : VTD.FS_TABLE_R);
+    const reserved = isLeaf ? element(leaves, level) : element(tables, level);
     // § F6
     if (check<T>(unit, CHECK.SFS_3, (entry & reserved) != 0)) {
       fault<T>(result, flags, CHECK.SFS_3, met, at, entry, 1, level);

@@ -126,6 +126,8 @@ function walkFirstStage<T>(
   );
 }
 
+// @ts-ignore: decorator
+@inline
 function walkSecondStage<T>(
   unit: usize, result: usize, flags: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {

@@ -69,7 +69,7 @@ export function secondStage<T, M>(
       return NO_LEAF;
     }
     const isLeaf = level == 1 || has(entry, SSPTE.PS);
-    const reserved = element(unit + (isLeaf ? VTD.SS_LEAF_R : VTD.SS_TABLE_R), level);
+    const reserved = isLeaf ? element(unit + VTD.SS_LEAF_R, level) : element(unit + VTD.SS_TABLE_R, level);
     // § S5
     if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reserved) != 0)) {
       fault<T>(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
