@@ -66,7 +66,7 @@ function legacyTables(writer: TableWriter, root: bigint): Target[] {
     const context = writer.page();
     writer.put("root", root + 16n * BigInt(sid >> 8), [context | 1n, 0n]);
     const types = [0n, ...(caps.deviceTlb ? [1n, 1n] : []), ...(caps.passThrough ? [2n] : [])];
-    const type = choices.pick(types);
+    const type = choices.chance(4) ? choices.pick([3n, 1n, 2n]) : choices.pick(types);
     const aw = type === 2n ? caps.widestWidth() : supportedWidth(writer);
     const tables: PageTables = {
       type: 2,
@@ -135,9 +135,9 @@ function contextEntry(
   ridPasid: number,
   hostPermissions: boolean,
 ): bigint[] {
-  const deviceTlb = caps.deviceTlb && !choices.chance(8);
-  const pasidEnabled = caps.pasid && !choices.chance(5);
   const inconsistent = choices.chance(5);
+  const deviceTlb = caps.deviceTlb && !choices.chance(inconsistent ? 50 : 8);
+  const pasidEnabled = caps.pasid && !choices.chance(inconsistent ? 50 : 5);
   let low = directory | (BigInt(pdts) << 9n) | 1n;
   if (choices.chance(6)) low |= 2n;
   if (deviceTlb) low |= 4n;
@@ -188,7 +188,7 @@ function pasidTables(
   const mapped: { address: bigint; host?: boolean }[] = [];
   for (let i = 0; i < count; i++) mapped.push({ address: mapOne(writer, tables, host) });
   if (hostRoot !== 0n) {
-    const address = choices.bits(Math.min(caps.haw, 49));
+    const address = choices.chance(8) ? 0xfee0_1000n : choices.bits(Math.min(caps.haw, 49));
     writer.mapHost(hostRoot, address);
     for (let i = 0; i < 3; i++) mapped.push({ address, host: true });
   }
