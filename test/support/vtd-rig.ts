@@ -1,5 +1,5 @@
 /**
- * A machine for the conformance tests: one VT-d unit that is driven through registers, guest memory and device
+ * A machine for the conformance tests: one VT-d unit, the unforgiving kind that keeps what it may, that is driven through registers, guest memory and device
  * requests only. Offsets, entries and descriptors are spelled out as the specification prints them, so that a slip
  * in `assembly/layout` shows.
  */
@@ -71,6 +71,7 @@ export class Rig {
     this.memory = new GuestMemory({ ram: [{ base: 0n, size: RAM_BYTES }], workspace: 8 << 20 });
     this.capabilities = features(changes);
     this.unit = new VtdUnit(this.memory, {
+      caches: "retain",
       ...options,
       capabilities: this.capabilities,
       onInterrupt: (address, data) => void this.messages.push([address, data]),
