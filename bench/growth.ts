@@ -112,6 +112,7 @@ function draw(charts: readonly { title: string; axis: string; samples: readonly 
   const panels = charts.map((chart, i) => panel(chart, (i % 2) * WIDTH, Math.floor(i / 2) * HEIGHT)).join("\n");
   const rows = Math.ceil(charts.length / 2);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * WIDTH} ${rows * HEIGHT}" font-family="sans-serif" font-size="11">
+<title>ns per walk against PASIDs, devices, levels and batch size</title>
 <rect width="100%" height="100%" fill="#ffffff"/>
 ${panels}
 </svg>
