@@ -14,7 +14,8 @@ function linear(log2: number, ste: Parameters<SmmuMachine["stage1"]>[1] = {}): S
 
 function placeCd(machine: SmmuMachine, at: bigint, n: number): void {
   const tables = machine.tables(12, 48, 0);
-  tables.map(VA, PA + BigInt(n) * 0x1000n);
+  // Not global: the same address means another page in each of them.
+  tables.map(VA, PA + BigInt(n) * 0x1000n, { nG: 1 });
   machine.setCd({ ...DEFAULT_CD, TTB0: tables.base, TTB1: tables.base, ASID: n + 1 }, at);
 }
 

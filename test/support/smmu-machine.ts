@@ -9,10 +9,10 @@ import { CD, COMMAND, CR0, type OP, PAGE, PAGE2, REG, STE, TABLE, type Values, w
 
 export const RAM = 0x4000_0000n;
 const RAM_BYTES = 0x400_0000n;
-const CMDQ = RAM;
-const LOG2_COMMANDS = 7;
-const EVENTQ = RAM + 0x1_0000n;
-const PRIQ = RAM + 0x2_0000n;
+export const CMDQ = RAM;
+export const LOG2_COMMANDS = 7;
+export const EVENTQ = RAM + 0x1_0000n;
+export const PRIQ = RAM + 0x2_0000n;
 export const STREAMS = RAM + 0x4_0000n;
 /** Bits of StreamIDs in the linear stream table. */
 export const STREAM_BITS = 8;
@@ -40,7 +40,7 @@ export interface Options {
   /** Beside SMMUEN, EVENTQEN and CMDQEN. */
   cr0?: number;
   log2Events?: number;
-  log2Page?: number;
+  log2Pages?: number;
   /** Leaves SMMUEN = 0. */
   off?: boolean;
 }
@@ -93,13 +93,14 @@ export class SmmuMachine {
     const { ids = {}, cr2 = 2, cr0 = 0, log2Events = 5 } = options;
     this.log2Events = log2Events;
     this.memory = new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES }] });
-    this.smmu = new Smmuv3(this.memory, { ids: { ...IDS, ...ids } });
+    // The unforgiving cache: what software did not invalidate stays in use.
+    this.smmu = new Smmuv3(this.memory, { ids: { ...IDS, ...ids }, caches: "retain" });
     this.write(REG.CR2, cr2);
     this.write64(REG.STRTAB_BASE, STREAMS);
     this.write(REG.STRTAB_BASE_CFG, STREAM_BITS);
     this.write64(REG.CMDQ_BASE, CMDQ | BigInt(LOG2_COMMANDS));
     this.write64(REG.EVENTQ_BASE, EVENTQ | BigInt(log2Events));
-    this.write64(REG.PRIQ_BASE, PRIQ | BigInt(options.log2Page ?? 3));
+    this.write64(REG.PRIQ_BASE, PRIQ | BigInt(options.log2Pages ?? 3));
     const queues = CR0.CMDQEN | CR0.EVENTQEN | cr0;
     this.write(REG.CR0, queues);
     if (!options.off) this.write(REG.CR0, queues | CR0.SMMUEN);
