@@ -94,7 +94,9 @@ export class RegisterDump {
   }
 }
 
-const MAX_SID = 0xffff_ffff;
+/** Source-ids have 16 bits, StreamIDs 32. */
+const MAX_SID = { vtd: 0xffff, smmuv3: 0xffff_ffff } as const;
+const MAX_TAG = 0xffff_ffff;
 const MAX_PASID = 0xfffff;
 const MAX_REGISTER = 0x100_0000;
 const IOMMUS = ["vtd", "smmuv3"] as const;
@@ -121,10 +123,15 @@ export function parseCapture(json: string, pages: Uint8Array, names: CaptureName
     ramBase: root.at("ram_base").present ? root.at("ram_base").hex(52) : 0n,
     ramBytes: BigInt(root.at("ram_mb").count(2 ** 32 - 1)) * MIB,
     registers: parseRegisters(root.at("registers"), iommu),
-    devices: optionalEntries(root.at("devices")).map(([address, value]) => parseDevice(address, value, sourceIds)),
+    devices: optionalEntries(root.at("devices")).map(([address, value]) =>
+      parseDevice(address, value, sourceIds, MAX_SID[iommu]),
+    ),
     pasids: optionalEntries(root.at("pasids")).map(([pasid, value]) => parsePasid(pasid, value)),
     pages: new PageMap(parsePages(root.at("pages"), pages, names.pages)),
-    expected: root.at("translations").items().map(parseRow),
+    expected: root
+      .at("translations")
+      .items()
+      .map((row) => parseRow(row, MAX_SID[iommu])),
     events: optionalItems(root.at("events_before_pause")).map((event) =>
       event
         .at("raw")
@@ -164,18 +171,23 @@ export function parseBdf(text: string): number | undefined {
   return bus * 256 + device * 8 + fn;
 }
 
-function parseDevice(address: string, json: Json, sourceIds: readonly [string, Json][]): CapturedDevice {
+function parseDevice(
+  address: string,
+  json: Json,
+  sourceIds: readonly [string, Json][],
+  maxSid: number,
+): CapturedDevice {
   const bdf = parseBdf(address);
   // A StreamID need not be the PCI address: firmware may map one to the other.
   const source = sourceIds.find(([name]) => name === address || (bdf !== undefined && parseBdf(name) === bdf));
   const streamId = source?.[1].at("stream_id");
-  return { address, sid: streamId?.present ? streamId.count(MAX_SID) : bdf, text: json.string() };
+  return { address, sid: streamId?.present ? streamId.count(maxSid) : bdf, text: json.string() };
 }
 
 function parsePasid(name: string, json: Json): CapturedPasid {
   const pasid = Number(name);
   if (!/^\d+$/.test(name) || pasid > MAX_PASID) json.refuse(`"${name}" is not a PASID (0..${MAX_PASID})`);
-  const number = (member: string) => (json.at(member).present ? json.at(member).count(MAX_SID) : undefined);
+  const number = (member: string) => (json.at(member).present ? json.at(member).count(MAX_TAG) : undefined);
   return {
     pasid,
     mode: optionalString(json.at("mode")) ?? "",
@@ -220,13 +232,13 @@ function parsePages(json: Json, bytes: Uint8Array, file: string): CapturedPage[]
   return pages;
 }
 
-function parseRow(json: Json): ExpectedRow {
+function parseRow(json: Json, maxSid: number): ExpectedRow {
   const ok = json.at("ok").boolean();
   const fault = json.at("fault");
   const perm = optionalString(json.at("perm"));
   if (perm !== undefined && !/^[rwx]*$/.test(perm)) json.at("perm").refuse(`"${perm}" is not made of r, w and x`);
   return {
-    sid: json.at("sid").count(MAX_SID),
+    sid: json.at("sid").count(maxSid),
     pasid: json.at("pasid").present ? json.at("pasid").count(MAX_PASID) : null,
     iova: json.at("iova").hex(),
     access: json.at("access").oneOf(ACCESSES),

@@ -76,7 +76,10 @@ export type StimulusLine = DescriptorLine | FaultLine | EventLine | PageRequestL
 export type TraceLine = AccessLine<"read"> | AccessLine<"write"> | StimulusLine;
 
 const MAX_OFFSET = 0xff_ffff;
-const MAX_SID = 0xffff_ffff;
+/** VT-d's source-ids, SMMUv3's StreamIDs. */
+const MAX_SOURCE_ID = 0xffff;
+const MAX_STREAM_ID = 0xffff_ffff;
+const MAX_DATA = 0xffff_ffff;
 const MAX_PASID = 0xfffff;
 const OPERATIONS = ["read", "write", "inv", "fault", "event", "prq", "msi", "mark"] as const;
 
@@ -96,14 +99,15 @@ function parseLine(json: Json, line: number): TraceLine {
     case "prq":
       return { op, line, words: ["lo", "hi", "lo2", "hi2"].map((name) => word(json.at(name))) };
     case "fault":
-      return { op, line, ...requester(json), address: json.at("addr").hex(), ...faultOf(json) };
+      return { op, line, ...requester(json, MAX_SOURCE_ID), address: json.at("addr").hex(), ...faultOf(json) };
     case "event": {
       const raw = json.at("raw");
       const record = raw.present ? raw.items().map((item) => item.hex()) : undefined;
-      return { op, line, ...requester(json), type: json.at("type").string(), address: json.at("iova").hex(), record };
+      const from = requester(json, MAX_STREAM_ID);
+      return { op, line, ...from, type: json.at("type").string(), address: json.at("iova").hex(), record };
     }
     case "msi":
-      return { op, line, address: json.at("addr").hex(), data: json.at("data").count(MAX_SID) };
+      return { op, line, address: json.at("addr").hex(), data: json.at("data").count(MAX_DATA) };
     case "mark":
       return { op, line, text: json.at("text").string() };
   }
@@ -119,10 +123,10 @@ function parseAccess<Op extends "read" | "write">(json: Json, op: Op, line: numb
   return { op, line, offset, size, value: json.at("value").hex(8 * size), commands };
 }
 
-function requester(json: Json): { sid: number; pasid: number | null } {
+function requester(json: Json, maxSid: number): { sid: number; pasid: number | null } {
   // The SMMU's traces say ssid, VT-d's pasid.
   const pasid = [json.at("pasid"), json.at("ssid")].find((member) => member.present);
-  return { sid: json.at("sid").count(MAX_SID), pasid: pasid?.count(MAX_PASID) ?? null };
+  return { sid: json.at("sid").count(maxSid), pasid: pasid?.count(MAX_PASID) ?? null };
 }
 
 function faultOf(json: Json): { write: boolean; fault: number } {

@@ -73,6 +73,7 @@ describe("parseCapture", () => {
 
   it("takes a StreamID that is not the PCI address from source_ids", () => {
     const json = document();
+    json.iommu = "smmuv3";
     json.source_ids = { "00:04.0": { stream_id: 0x1_0020 } };
     expect(parse(json).devices[0]?.sid).toBe(0x1_0020);
   });
@@ -132,6 +133,7 @@ describe("parseCapture", () => {
       (json: Document) => (json.translations[0].gpa = 8192),
       "translations[0].gpa: 8192 is not",
     ],
+    ["a source-id", (json: Document) => (json.translations[1].sid = 1 << 16), "translations[1].sid: 65536 is not"],
     ["a PASID", (json: Document) => (json.translations[1].pasid = 1 << 20), "translations[1].pasid: 1048576 is not"],
     [
       "an access",
