@@ -1,4 +1,16 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import {
+  GUEST,
+  MAX_POISONS,
+  MAX_REGIONS,
+  POISON_BYTES,
+  REGION_BYTES,
+  SLOT_BYTES,
+  SLOTS,
+  STATIC_DATA,
+  UNIT,
+} from "../assembly/layout/core.ts";
 import { GuestMemory, type HostBacking } from "../src/index.ts";
 
 const KIB = 1024n;
@@ -96,13 +108,21 @@ describe("GuestMemory", () => {
       expect(memory.core.view.getBigUint64(buffer, true)).toBe(0x0102_0304_0506_0708n);
       memory.poison(at + 4n, 1);
       expect(copyFromGuest(buffer, at, 8)).toBe(0);
-      expect(copyFromGuest(buffer, at + 8n, 4)).toBe(at === 0xfff0n ? 1 : 1);
+      expect(copyFromGuest(buffer, at + 8n, 4), "beside the poison").toBe(1);
       expect(memory.read64(at)).toBe(0x0102_0304_0506_0708n);
       memory.heal(at + 4n);
       expect(copyToGuest(at, buffer, 8)).toBe(1);
     }
     expect(copyFromGuest(buffer, 0xfff8n, 16)).toBe(0);
     expect(copyFromGuest(buffer, 0x20000n, 4)).toBe(0);
+  });
+
+  it("keeps the memory map below asc's static data, and a unit's slots before the vendor's part", () => {
+    const { options } = JSON.parse(readFileSync(new URL("../asconfig.json", import.meta.url), "utf8"));
+    expect(options.memoryBase).toBe(STATIC_DATA);
+    expect(GUEST.REGION_TABLE + MAX_REGIONS * REGION_BYTES).toBeLessThanOrEqual(GUEST.POISON_TABLE);
+    expect(GUEST.POISON_TABLE + MAX_POISONS * POISON_BYTES).toBeLessThanOrEqual(STATIC_DATA);
+    expect(UNIT.SLOT0 + SLOTS * SLOT_BYTES).toBe(UNIT.VENDOR);
   });
 
   it("refuses more poison than it has room for", () => {

@@ -15,8 +15,6 @@ export enum L1STD {
   L2Ptr = (55 << 16) | 6,
 }
 export const L1STD_SIZE = 8;
-/** Largest Span that is not reserved: an L2 table of 2^(Span - 1) STEs. */
-export const SPAN_MAX = 11;
 
 /** Stream table entry, IHI 0070 5.2. */
 export enum STE {

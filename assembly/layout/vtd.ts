@@ -186,7 +186,6 @@ export enum FSPM {
 export const FSPM_BASE_LEVELS = 4;
 /** A canonical address has bits 63:N equal to bit N - 1. */
 export const FS_ADDRESS_BITS_4 = 48;
-export const FS_ADDRESS_BITS_5 = 57;
 
 /** All paging structures: 512 entries of 8 bytes, 4 KiB pages below the first level. */
 export const PAGE_SHIFT = 12;

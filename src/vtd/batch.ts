@@ -8,60 +8,27 @@ import {
   RESULT_BYTES,
   RESULT_FLAG,
 } from "../../assembly/layout/core.ts";
+import { UnitBatch } from "../batch.ts";
 import type { Core } from "../core/core.ts";
-import type { Outcome, Request } from "../iommu.ts";
 import type { Batch } from "../walker.ts";
 import type { VtdHardware } from "./hardware.ts";
 import { faultOfFlags } from "./requests.ts";
 
-/**
- * N requests and N results. Producers on a hot path write REQUEST records at `requests` themselves;
- * `set` is the convenient way.
- */
-export class VtdBatch {
-  readonly capacity: number;
-  /** Pointer to `capacity` records of REQUEST_BYTES. */
-  readonly requests: number;
-  /** Pointer to `capacity` records of RESULT_BYTES. */
-  readonly results: number;
-  readonly #batch: Batch;
-  readonly #core: Core;
+export class VtdBatch extends UnitBatch {
   readonly #hardware: VtdHardware;
 
   constructor(batch: Batch, core: Core, hardware: VtdHardware) {
-    this.#batch = batch;
-    this.#core = core;
+    super(batch, core);
     this.#hardware = hardware;
-    this.capacity = batch.capacity;
-    this.requests = batch.requests;
-    this.results = batch.results;
   }
 
-  /** Stores request number `index`. @throws RangeError, TypeError naming what is malformed */
-  set(index: number, request: Request): void {
-    this.#batch.set(index, request);
-  }
-
-  /** Decides the first `count` requests; their faults are recorded in order. */
-  run(count: number): void {
-    let faults = this.#batch.run(count);
-    const { view } = this.#core;
-    for (let i = 0; faults && i < count; i++) {
-      const result = this.results + i * RESULT_BYTES;
-      if (view.getUint32(result + RESULT.CODE, true) === 0) continue;
-      faults--;
-      if (view.getUint32(result + RESULT.FLAGS, true) & RESULT_FLAG.RECORD) this.#record(i);
-    }
+  override run(count: number): void {
+    super.run(count);
     if (this.#hardware.protectedMemory.isOn) for (let i = 0; i < count; i++) this.#protect(i);
   }
 
-  /** Result number `index`. */
-  get(index: number): Outcome {
-    return this.#batch.get(index);
-  }
-
-  #record(index: number): void {
-    const { view } = this.#core;
+  protected override recordFault(index: number): void {
+    const { view } = this.core;
     const at = this.requests + index * REQUEST_BYTES;
     const flags = view.getUint32(at + REQUEST.FLAGS, true);
     if (flags & REQUEST_FLAG.PROBE) return;
@@ -73,7 +40,7 @@ export class VtdBatch {
 
   /** § 3.1 0.1: what ends in a protected region is refused. */
   #protect(index: number): void {
-    const { view } = this.#core;
+    const { view } = this.core;
     const result = this.results + index * RESULT_BYTES;
     const asked = view.getUint32(this.requests + index * REQUEST_BYTES + REQUEST.FLAGS, true);
     const flags = view.getUint32(result + RESULT.FLAGS, true);
@@ -81,7 +48,7 @@ export class VtdBatch {
     if (failed || asked & REQUEST_FLAG.TRANSLATION) return;
     const asIs = (flags & RESULT_FLAG.BYPASS) !== 0 || (asked & REQUEST_FLAG.TRANSLATED) !== 0;
     if (!this.#hardware.protectedMemory.blocks(view.getBigUint64(result + RESULT.ADDRESS, true), asIs)) return;
-    this.#core.u8.fill(0, result, result + RESULT_BYTES);
+    this.core.u8.fill(0, result, result + RESULT_BYTES);
     view.setUint32(result + RESULT.FLAGS, ANSWER.UR, true);
   }
 }
