@@ -1,7 +1,16 @@
 /** `decode`: raw words of any structure, field by field. */
 import { hex } from "../check.ts";
 import type { Shape } from "../explain/shape.ts";
-import { decodeFields, type Family, type Finding, findProblems, type Structure } from "../explain/structure.ts";
+import {
+  decodeFields,
+  type Family,
+  type Finding,
+  findProblems,
+  type Structure,
+  type UnitRules,
+} from "../explain/structure.ts";
+import { GuestMemory } from "../memory.ts";
+import { VtdWalker } from "../vtd/walker.ts";
 import type { Io } from "./io.ts";
 import { type Paint, wrap } from "./paint.ts";
 import { fieldLines } from "./show/fields.ts";
@@ -11,10 +20,12 @@ import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
 export const decode: Verb = {
   name: "decode",
   summary: "name every field of a structure's raw words, and what is wrong with them",
-  form: "decode STRUCTURE WORD... [--all] [--json]",
+  form: "decode STRUCTURE WORD... [--cap N --ecap N] [--all] [--json]",
   help: `STRUCTURE   vtd.pasid-entry, smmu.ste, ...: "fields" lists them all
 WORD        64 bits, decimal or 0x.., the lowest word first (swap them if a
             kernel printed "hi .., low .."); words left out are 0
+--cap       CAP and ECAP of the unit that reads a VT-d table entry: what they make
+--ecap      reserved or lack is a finding too
 --all       every field, also those that are 0
 
 vtd.descriptor, smmu.event and smmu.command find out which one they are.
@@ -24,14 +35,14 @@ example:
   npm run -s cli -- decode vtd.pasid-entry 0x49 0x800001 0x2bec004
 `,
   async run(args, io: Io) {
-    const options = { all: { type: "boolean" } } as const;
-    const { positionals, json, paint, flag } = readArguments(args, io, options, [2, MOST], "STRUCTURE or WORD");
+    const options = { all: { type: "boolean" }, cap: { type: "string" }, ecap: { type: "string" } } as const;
+    const { positionals, json, paint, flag, text } = readArguments(args, io, options, [2, MOST], "STRUCTURE or WORD");
     const [name, ...texts] = positionals as [string, ...string[]];
     const given = texts.map((text, i) => parseValue(`word ${i}`, text));
     const entry = requireEntry(name);
     const words = fill("family" in entry ? entry.family : entry.structure, given);
     const structure = "family" in entry ? pick(entry.family, words) : entry.structure;
-    const findings = findProblems(structure, words);
+    const findings = findProblems(structure, words, unitRules(structure, words, text("cap"), text("ecap")));
     io.out(
       json
         ? `${JSON.stringify(toJson(structure, words, findings))}\n`
@@ -40,6 +51,27 @@ example:
     return findings.length > 0 ? EXIT.FINDINGS : EXIT.OK;
   },
 };
+
+/** A memory that is never read. */
+const PAGE = 0x1000n;
+
+/** What the unit with these capabilities adds. @throws UsageError for half of them, or where they decide nothing */
+function unitRules(
+  { name, entry }: Structure,
+  words: readonly bigint[],
+  cap: string | undefined,
+  ecap: string | undefined,
+): UnitRules | undefined {
+  if (cap === undefined && ecap === undefined) return undefined;
+  if (cap === undefined || ecap === undefined) throw new UsageError("--cap and --ecap go together");
+  if (!entry) throw new UsageError(`--cap and --ecap are for VT-d table entries; ${name} is none`);
+  const memory = new GuestMemory({ ram: [{ base: 0n, size: PAGE }] });
+  const unit = new VtdWalker(memory, { cap: parseValue("--cap", cap), ecap: parseValue("--ecap", ecap), rtaddr: 0n });
+  return {
+    reserved: unit.reservedBits({ ...entry, words }) ?? [],
+    unsupported: unit.unsupportedFields({ ...entry, words }),
+  };
+}
 
 /** More words than any structure has, so that the refusal can say how many it has. */
 const MOST = 64;

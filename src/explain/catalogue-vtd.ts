@@ -41,6 +41,7 @@ function table(name: string, section: string, words: number, called: string, res
     name: `vtd.${name}`,
     section: `VT-d ${section}`,
     words,
+    entry: { structure: called, level: 0 },
     shape: (entry) => vtdShape({ structure: called, stage: 0, level: 0, words: entry }) as Shape,
     ...rest,
   };
@@ -89,6 +90,7 @@ function paging(name: string, section: string, called: string, stage: number, re
       name: `vtd.${name}${suffix ? `.level${level}` : ""}`,
       section: `VT-d ${section}`,
       words: 1,
+      entry: { structure: called, level },
       shape: (words) => vtdShape({ structure: called, stage, level, words }) as Shape,
       reserved: (words) => largePage(level, words, rest.ps, rest.reserved),
       present: rest.present,

@@ -16,6 +16,8 @@ export interface Structure {
   readonly narrow?: number;
   /** Bits of a register that is narrower than a word. */
   readonly bits?: 32;
+  /** What traces call such an entry of a table, and the paging level; absent for what no walk reads. */
+  readonly entry?: { readonly structure: string; readonly level: number };
   /** How these words are told. Some structures change with what they hold. */
   shape(words: readonly bigint[]): Shape;
   /** Bits that must be 0 in these words; a bit that no field and no such list names is ignored. */
@@ -79,36 +81,51 @@ export function meaningOf(shape: Shape, name: string, value: bigint): string {
   return typeof meaning === "string" ? meaning : meaning(value);
 }
 
+/** What one unit's capabilities add to the rules that hold for every unit. */
+export interface UnitRules {
+  /** Ones over the bits that must be 0, a word each. */
+  reserved: readonly bigint[];
+  /** Fields whose values need capabilities that the unit lacks. */
+  unsupported: readonly string[];
+}
+
 /** Reserved bits that are set, and reserved values. */
-export function findProblems(structure: Structure, words: readonly bigint[]): Finding[] {
+export function findProblems(structure: Structure, words: readonly bigint[], unit?: UnitRules): Finding[] {
   if (structure.present?.(words) === false) return [];
   const shape = structure.shape(words);
   const ignored = structure.ignored?.(words) ?? [];
-  const values = decodeFields(shape, words).filter(
-    ({ name, meaning }) => meaning === "reserved" && !ignored.includes(name),
-  );
+  const always = reservedMasks(structure, words);
+  const more = unit?.reserved.map((mask, i) => mask & ~(always[i] as bigint));
+  const bits = (run: BitRun, problem: string): Finding => ({
+    bits: showBits(run),
+    field: null,
+    value: runValue(words, run),
+    problem,
+  });
   return [
-    ...reservedRuns(structure, words).map((run) => ({
-      bits: showBits(run),
-      field: null,
-      value: runValue(words, run),
-      problem: `must be 0: ${structure.unnamed ?? "reserved"}`,
-    })),
-    ...values.map(({ name, value, ...run }) => ({
-      bits: showBits(run),
-      field: name,
-      value,
-      problem: `${hex(value)} is a reserved value`,
-    })),
+    ...reservedRuns(always, words).map((run) => bits(run, `must be 0: ${structure.unnamed ?? "reserved"}`)),
+    ...reservedRuns(more ?? [], words).map((run) =>
+      bits(run, `must be 0: reserved by this unit's capabilities${fieldsWithin(shape, run)}`),
+    ),
+    ...decodeFields(shape, words).flatMap(({ name, value, meaning, ...run }) => {
+      const reserved = meaning === "reserved" && !ignored.includes(name);
+      if (!reserved && !unit?.unsupported.includes(name)) return [];
+      const problem = `${hex(value)} is ${reserved ? "a reserved value" : "not supported by this unit"}`;
+      return [{ ...bits(run, problem), field: name, value }];
+    }),
   ];
 }
 
-function reservedRuns(structure: Structure, words: readonly bigint[]): BitRun[] {
-  const masks = reservedMasks(structure, words);
-  const set = words.map((word, i) => word & (masks[i] as bigint));
-  // A field of reserved bits is told as a whole, whichever of its bits are set.
-  const places = bitRuns(masks);
-  return places.filter((run) => runValue(set, run) !== 0n);
+/** Runs of the masks that hold a one in `words`: a field is told as a whole, whichever of its bits are set. */
+function reservedRuns(masks: readonly bigint[], words: readonly bigint[]): BitRun[] {
+  const set = words.map((word, i) => word & (masks[i] ?? 0n));
+  return bitRuns(masks).filter((run) => runValue(set, run) !== 0n);
+}
+
+/** " (PGSNP, CD)": what the run is for where the capability exists. */
+function fieldsWithin({ layout }: Shape, { msb, lsb }: BitRun): string {
+  const names = fieldsOf(layout).filter((field) => field.lsb <= msb && field.msb >= lsb);
+  return names.length === 0 ? "" : ` (${names.map(({ name }) => name).join(", ")})`;
 }
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;

@@ -7,6 +7,7 @@ import { getField, setField } from "../structure.ts";
 import { Walker } from "../walker.ts";
 import { type VtdCachePolicy, VtdTranslationCaches } from "./caches.ts";
 import { checkName, faultReason, structureName } from "./names.ts";
+import { type VtdEntry, vtdReservedBits, vtdUnsupported } from "./reserved.ts";
 
 /** Source-ids: bus, device, function. */
 export const MAX_SOURCE_ID = 0xffff;
@@ -86,6 +87,20 @@ export class VtdWalker extends Walker {
   configure(state: VtdState): void {
     writeState(this.#memory, this.unit, state);
     this.#memory.core.exports.vtdConfigure(this.unit);
+  }
+
+  /**
+   * Ones over the bits that this unit's capabilities make reserved in an entry, a word each (VT-d chapter 9).
+   * @param nested a first-stage entry whose addresses pass a second stage
+   * @returns undefined for a structure that is no table entry
+   */
+  reservedBits(entry: VtdEntry, nested = false): bigint[] | undefined {
+    return vtdReservedBits(this.#memory.core.view, this.unit, entry, nested);
+  }
+
+  /** Names of an entry's fields whose values need capabilities that this unit lacks: AW, PGTT, FSPM, DID. */
+  unsupportedFields(entry: VtdEntry): string[] {
+    return vtdUnsupported(this.#memory.core.view, this.unit, entry);
   }
 }
 

@@ -69,6 +69,27 @@ describe("decode", () => {
     expect(code).toBe(bits.length > 0 ? 1 : 0);
   });
 
+  // What A-vtd-sl recorded: scalable mode without first stage or snoop control, domain 0 kept by caching mode.
+  const CAPABILITIES = ["--cap", "0x80d2008c222f0686", "--ecap", "0x480000f00f4a"];
+
+  it.each([
+    ["vtd.ss-pte.level2", ["0x1234400883"], ["11"]],
+    ["vtd.ss-pte", ["0x1000000001003"], ["51:48"]],
+    ["vtd.pasid-entry", ["0x2bec085", "0x1000001"], ["90:87"]],
+    ["vtd.pasid-entry", ["0x2bec049", "0x1"], ["8:6"]],
+    ["vtd.pasid-entry", ["0x2bec085", "0"], ["79:64"]],
+    ["vtd.context-entry", ["0x2bec001", "0x104"], ["66:64"]],
+  ])("%s %j break a rule of a unit without these capabilities: bits %j", async (name, words, bits) => {
+    const { code, findings } = await decode(name, ...words, ...CAPABILITIES);
+    expect(findings.map((finding) => finding.bits)).toEqual(bits);
+    expect(code).toBe(1);
+  });
+
+  it("capabilities go together, and with VT-d's table entries", async () => {
+    expect((await run(["decode", "vtd.pasid-entry", "1", "--cap", "1"])).err).toContain("--cap and --ecap go together");
+    expect((await run(["decode", "smmu.ste", "1", ...CAPABILITIES])).err).toContain("smmu.ste is none");
+  });
+
   it("what is not present breaks no rule", async () => {
     const { code, findings } = await decode("vtd.pasid-entry", "0xffffffffffffffc0");
     expect([code, findings]).toEqual([0, []]);
