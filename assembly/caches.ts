@@ -7,6 +7,12 @@
  */
 import { CACHE, CACHE_HEADER, SECOND_WORD, SET_TAG_BYTES, WAYS } from "./layout/caches";
 
+/** An odd constant that spreads the bits (Knuth's multiplicative hashing). */
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/** log2 of SET_TAG_BYTES and of SET_TAG_BYTES / WAYS. */
+const SET_SHIFT: u32 = 6;
+const WAY_SHIFT: u32 = 4;
+
 /** Bytes of linear memory for a cache of `sets` sets. */
 export function cacheBytes(sets: u32, valueBytes: u32, originBytes: u32): u32 {
   const entries = sets * WAYS;
@@ -26,6 +32,8 @@ export function cacheOpen(cache: usize, sets: u32, valueBytes: u32, originBytes:
   store<u32>(cache, values, CACHE.VALUES);
   store<u32>(cache, origins, CACHE.ORIGINS);
   store<u32>(cache, origins + entries * originBytes, CACHE.VICTIMS);
+  // The highest log2(sets) bits of a hash, and below them those of an offset into a set.
+  store<u64>(cache, 64 - SET_SHIFT - (sets ? ctz(sets) : 0), CACHE.HASH_SHIFT);
   clear(cache);
 }
 
@@ -37,23 +45,30 @@ function align(bytes: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function find(cache: usize, key0: u64, key1: u64): i32 {
-  const set = setOf(cache, key0, key1);
-  const tags = <usize>load<u32>(cache, CACHE.TAGS) + <usize>set * SET_TAG_BYTES;
-  const first = i64x2.splat(key0);
-  const low = v128.bitmask<i64>(v128.eq<i64>(v128.load(tags), first));
-  const high = v128.bitmask<i64>(v128.eq<i64>(v128.load(tags, 16), first));
-  for (let hits = low | (high << 2); hits; hits &= hits - 1) {
+  const set = setOf(key0, key1, load<u64>(cache, CACHE.HASH_SHIFT));
+  const tags = <usize>load<u32>(cache, CACHE.TAGS) + set;
+  for (let hits = compare(tags, key0); hits; hits &= hits - 1) {
     const way = ctz(hits);
-    if (load<u64>(tags + (way << 3), SECOND_WORD) == key1) return <i32>(set * WAYS) + way;
+    if (load<u64>(tags + (way << 3), SECOND_WORD) == key1) return <i32>(set >> WAY_SHIFT) + way;
   }
   return -1;
 }
 
+/** Where the tags of this key's set are, from the first set's on. */
 // @ts-ignore: decorator
 @inline
-function setOf(cache: usize, key0: u64, key1: u64): u32 {
-  const mixed = <u32>key0 ^ <u32>(key0 >> 18) ^ <u32>key1 ^ <u32>(key1 >> 13);
-  return mixed & (load<u32>(cache, CACHE.SETS) - 1);
+export function setOf(key0: u64, key1: u64, hashShift: u64): usize {
+  return <usize>(((key0 ^ key1) * SPREAD) >> hashShift) & ~(SET_TAG_BYTES - 1);
+}
+
+/** Bit n: way n of the set at `tags` has this first word. */
+// @ts-ignore: decorator
+@inline
+export function compare(tags: usize, key0: u64): i32 {
+  const first = i64x2.splat(key0);
+  const low = v128.eq<i64>(v128.load(tags), first);
+  const high = v128.eq<i64>(v128.load(tags, 16), first);
+  return v128.bitmask<i32>(v128.shuffle<i32>(low, high, 0, 2, 4, 6));
 }
 
 /** Index of the entry for this key: its own, a free one, or the next victim's. Its value is the caller's to write. */
@@ -64,19 +79,21 @@ export function insert(cache: usize, key0: u64, key1: u64): i32 {
 
 /** The same where `find` has just said that no entry has this key. */
 export function place(cache: usize, key0: u64, key1: u64): i32 {
-  const set = setOf(cache, key0, key1);
-  const base = <i32>(set * WAYS);
-  let way = 0;
-  while (way < WAYS && secondKey(cache, base + way)) way++;
-  if (way == WAYS) {
-    const victim = <usize>load<u32>(cache, CACHE.VICTIMS) + <usize>set;
+  const set = setOf(key0, key1, load<u64>(cache, CACHE.HASH_SHIFT));
+  const tags = <usize>load<u32>(cache, CACHE.TAGS) + set;
+  // Ways whose second word is 0 are free.
+  const free = compare(tags + SECOND_WORD, 0);
+  let way = ctz(free);
+  if (free) store<u32>(cache, load<u32>(cache, CACHE.COUNT) + 1, CACHE.COUNT);
+  else {
+    const victim = <usize>load<u32>(cache, CACHE.VICTIMS) + (set >> SET_SHIFT);
     way = load<u8>(victim) & (WAYS - 1);
     store<u8>(victim, <u8>(way + 1));
-  } else store<u32>(cache, load<u32>(cache, CACHE.COUNT) + 1, CACHE.COUNT);
-  const tag = tagOf(cache, base + way);
+  }
+  const tag = tags + (way << 3);
   store<u64>(tag, key0);
   store<u64>(tag, key1, SECOND_WORD);
-  return base + way;
+  return <i32>(set >> WAY_SHIFT) + way;
 }
 
 /** Removes an entry. */

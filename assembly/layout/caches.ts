@@ -16,6 +16,8 @@ export enum CACHE {
   VICTIMS = 28,
   /** u64 set of page shifts in use (bit n: pages of 2^n bytes), where the vendor keeps pages. */
   SHIFTS = 32,
+  /** u64 how far to shift a hash so that its upper bits count sets, SET_TAG_BYTES each. */
+  HASH_SHIFT = 40,
 }
 export const CACHE_HEADER = 64;
 /** Ways of a set; their tags fill one 64-byte line: four first words, then four second words. */
@@ -23,3 +25,8 @@ export const WAYS = 4;
 export const SET_TAG_BYTES = 64;
 /** From the first word of a tag to its second. */
 export const SECOND_WORD = 32;
+
+/** First word of the key of a page: its address, and in the bits that are 0 there log2 of its bytes. */
+export enum PAGE_KEY {
+  SHIFT = (5 << 16) | 0,
+}

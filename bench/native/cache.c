@@ -14,7 +14,7 @@ typedef struct {
 } tags;
 
 static struct {
-  u32 sets;
+  u32 sets, hash_shift;
   u64 shifts;
   tags *tags;
   u8 (*values)[32];
@@ -26,6 +26,7 @@ enum { SERVED = READ | WRITE | PRIVILEGED | HAS_PASID };
 
 void cache_open(u32 sets) {
   cache.sets = sets;
+  cache.hash_shift = 58 - (u32)__builtin_ctz(sets);
   cache.shifts = 0;
   free(cache.tags);
   free(cache.values);
@@ -42,9 +43,9 @@ static inline u64 requester(const request *q) {
   return key | 1ull << 36 | (q->flags & PRIVILEGED ? 1ull << 37 : 0) | (u64)(q->pasid & 0xfffff) << 16;
 }
 
+/* The upper bits of a product; the first shift cannot be 64, whatever the number of sets. */
 static inline u32 set_of(u64 first, u64 second) {
-  u32 mixed = (u32)first ^ (u32)(first >> 18) ^ (u32)second ^ (u32)(second >> 13);
-  return mixed & (cache.sets - 1);
+  return (u32)((first ^ second) * 0x9e3779b97f4a7c15ull >> cache.hash_shift >> 6);
 }
 
 static inline int find(u32 set, u64 first, u64 second) {
