@@ -7,8 +7,10 @@
 import { PAGE0 } from "../../assembly/layout/smmuv3-registers.ts";
 import { REG } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
+import { type ImageDevice, type ImageIommu, type MachineImage, PAGE_BYTES } from "./image/image.ts";
 import { InputError, Json } from "./input.ts";
-import { type CapturedPage, PAGE_BYTES, PageMap } from "./pages.ts";
+import { type CapturedPage, PageMap } from "./pages.ts";
+import { RegisterDump } from "./registers.ts";
 
 export const CAPTURE_FORMAT = "iommu-capture-2";
 
@@ -16,15 +18,6 @@ export const CAPTURE_FORMAT = "iommu-capture-2";
 export interface CaptureNames {
   json: string;
   pages: string;
-}
-
-export interface CapturedDevice {
-  /** As the guest printed it, "0000:00:04.0". */
-  address: string;
-  /** Absent for what is no PCI function and has no StreamID. */
-  sid: number | undefined;
-  /** IDs, class, group and so on, as the guest printed them. */
-  text: string;
 }
 
 /** A PASID that was in use, as the recorder decoded it: for information, never used to translate. */
@@ -60,38 +53,18 @@ export interface ExpectedRow {
   note: string | undefined;
 }
 
-export interface Capture {
-  readonly name: string;
-  readonly iommu: "vtd" | "smmuv3";
+export interface Capture extends MachineImage {
   readonly machine: string;
   readonly kernel: string;
   readonly kernelCommandLine: string;
   readonly ramBase: bigint;
   readonly ramBytes: bigint;
-  readonly registers: RegisterDump;
-  readonly devices: readonly CapturedDevice[];
   /** Empty where no PASIDs were in use. */
   readonly pasids: readonly CapturedPasid[];
   readonly pages: PageMap;
   readonly expected: readonly ExpectedRow[];
   /** SMMUv3: the event records that the guest was given, four words each, oldest first. */
   readonly events: readonly (readonly bigint[])[];
-}
-
-/** Register values at the pause; a register the capture does not list read as 0. */
-export class RegisterDump {
-  readonly #values: ReadonlyMap<number, number>;
-
-  constructor(values: ReadonlyMap<number, number>) {
-    this.#values = values;
-  }
-  /** @param offset bytes from the register base */
-  read32(offset: number): number {
-    return this.#values.get(offset) ?? 0;
-  }
-  read64(offset: number): bigint {
-    return (BigInt(this.read32(offset + 4)) << 32n) | BigInt(this.read32(offset));
-  }
 }
 
 /** Source-ids have 16 bits, StreamIDs 32. */
@@ -114,14 +87,18 @@ export function parseCapture(json: string, pages: Uint8Array, names: CaptureName
   if (found !== CAPTURE_FORMAT) format.refuse(`unknown format "${found}", expected "${CAPTURE_FORMAT}"`);
   const iommu = root.at("iommu").oneOf(IOMMUS);
   const sourceIds = optionalEntries(root.at("source_ids"));
+  const ramBase = root.at("ram_base").present ? root.at("ram_base").hex(52) : 0n;
+  const ramBytes = BigInt(root.at("ram_mb").count(2 ** 32 - 1)) * MIB;
   return {
     name: root.at("name").string(),
+    origin: "capture",
     iommu,
     machine: root.at("machine").string(),
     kernel: root.at("kernel").string(),
     kernelCommandLine: optionalString(root.at("kernel_cmdline")) ?? "",
-    ramBase: root.at("ram_base").present ? root.at("ram_base").hex(52) : 0n,
-    ramBytes: BigInt(root.at("ram_mb").count(2 ** 32 - 1)) * MIB,
+    ramBase,
+    ramBytes,
+    ram: [{ base: ramBase, size: ramBytes }],
     registers: parseRegisters(root.at("registers"), iommu),
     devices: optionalEntries(root.at("devices")).map(([address, value]) =>
       parseDevice(address, value, sourceIds, MAX_SID[iommu]),
@@ -142,12 +119,12 @@ export function parseCapture(json: string, pages: Uint8Array, names: CaptureName
 }
 
 /** Registers without which no walk can be made: a capture that lacks one is torn. */
-const REQUIRED: Readonly<Record<Capture["iommu"], readonly number[]>> = {
+const REQUIRED: Readonly<Record<ImageIommu, readonly number[]>> = {
   vtd: [REG.CAP, REG.ECAP, REG.GSTS, REG.RTADDR],
   smmuv3: [PAGE0.IDR0, PAGE0.IDR1, PAGE0.IDR5, PAGE0.CR0, PAGE0.STRTAB_BASE, PAGE0.STRTAB_BASE_CFG],
 };
 
-function parseRegisters(json: Json, iommu: Capture["iommu"]): RegisterDump {
+function parseRegisters(json: Json, iommu: ImageIommu): RegisterDump {
   const values = new Map<number, number>();
   for (const [offset, value] of json.entries()) {
     if (!/^0x[0-9a-f]+$/i.test(offset)) value.refuse(`"${offset}" is not a hexadecimal offset`);
@@ -171,12 +148,7 @@ export function parseBdf(text: string): number | undefined {
   return bus * 256 + device * 8 + fn;
 }
 
-function parseDevice(
-  address: string,
-  json: Json,
-  sourceIds: readonly [string, Json][],
-  maxSid: number,
-): CapturedDevice {
+function parseDevice(address: string, json: Json, sourceIds: readonly [string, Json][], maxSid: number): ImageDevice {
   const bdf = parseBdf(address);
   // A StreamID need not be the PCI address: firmware may map one to the other.
   const source = sourceIds.find(([name]) => name === address || (bdf !== undefined && parseBdf(name) === bdf));

@@ -57,7 +57,7 @@ class SmmuRun implements ScenarioTarget<SmmuScenarioRequest> {
 
   constructor(scenario: SmmuScenario, options: Omit<SmmuOptions, "ids" | "features">) {
     const { ram, idr0, idr1, idr3, idr5 } = scenario;
-    const host = new SparsePages([], "zeros");
+    const host = new SparsePages();
     this.#caches = (options.caches ?? "none") !== "none";
     this.#events = scenario.events;
     this.#memory = new GuestMemory({ ram: ram.map((range) => ({ ...range, host })) });

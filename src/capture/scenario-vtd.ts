@@ -63,7 +63,7 @@ class VtdRun implements ScenarioTarget<VtdScenarioRequest> {
   readonly #memory: GuestMemory;
   readonly #unit: VtdUnit;
   /** What software wrote, without the unit's accessed and dirty bits. */
-  readonly #written = new SparsePages([], "zeros");
+  readonly #written = new SparsePages();
   readonly #frcd: number;
   readonly #iotlb: number;
   #rtaddr = 0n;
@@ -75,7 +75,7 @@ class VtdRun implements ScenarioTarget<VtdScenarioRequest> {
     this.#ecap = putBits(architectureEcap, ECAP.RPS, ridPasid ? 1 : getBits(architectureEcap, ECAP.RPS));
     this.#frcd = Number(getBits(cap, CAP.FRO)) * OFFSET_UNIT;
     this.#iotlb = Number(getBits(this.#ecap, ECAP.IRO)) * OFFSET_UNIT + IOTLB_REG_OFFSET;
-    this.#memory = memoryOf(new SparsePages([], "zeros"), ram);
+    this.#memory = memoryOf(new SparsePages(), ram);
     const capabilities = VtdCapabilities.asFound({ ver: VERSION, cap, ecap: this.#ecap }, haw);
     this.#unit = new VtdUnit(this.#memory, { ...unit, capabilities });
   }

@@ -1,4 +1,4 @@
-/** From a capture's register values to the walker of its IOMMU. */
+/** From an image's register values to the walker of its IOMMU. */
 import { PAGE0 } from "../../assembly/layout/smmuv3-registers.ts";
 import { GSTS, REG, RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
@@ -7,13 +7,14 @@ import { type SmmuState, SmmuWalker } from "../smmuv3/walker.ts";
 import { getField } from "../structure.ts";
 import { MAX_SOURCE_ID, type VtdState, VtdWalker } from "../vtd/walker.ts";
 import type { Walker } from "../walker.ts";
-import type { Capture, RegisterDump } from "./capture.ts";
+import { guestMemory, type ImageUnit, type MachineImage } from "./image/image.ts";
+import type { RegisterDump } from "./registers.ts";
 
 const MAX_STREAM_ID = 0xffff_ffff;
 
-/** A walker over a private copy of the captured pages (or over `memory`), with the captured registers. */
-export function openWalker(capture: Capture, memory: GuestMemory = capture.pages.memory()): Walker {
-  const { iommu, registers } = capture;
+/** A walker over the image's pages (or over `memory`), with its registers; what it writes stays private. */
+export function openWalker(image: MachineImage, memory: GuestMemory = guestMemory(image.pages)): Walker {
+  const { iommu, registers } = image;
   return iommu === "vtd" ? new VtdWalker(memory, vtdState(registers)) : new SmmuWalker(memory, smmuState(registers));
 }
 
@@ -45,12 +46,12 @@ export function smmuState(registers: RegisterDump): SmmuState {
 }
 
 /** Largest source-id or StreamID that a request can carry. */
-export function maxSid({ iommu }: Capture): number {
+export function maxSid({ iommu }: ImageUnit): number {
   return iommu === "vtd" ? MAX_SOURCE_ID : MAX_STREAM_ID;
 }
 
 /** Whether VT-d tables are those of scalable mode. */
-export function scalableMode({ iommu, registers }: Capture): boolean {
+export function scalableMode({ iommu, registers }: ImageUnit): boolean {
   return iommu === "vtd" && rootMode(registers) === TTM.SCALABLE;
 }
 
@@ -61,7 +62,7 @@ function rootMode(registers: RegisterDump): TTM {
 const ROOT_MODES = ["legacy mode", "scalable mode", "reserved mode", "abort-DMA mode"];
 
 /** Where translation starts, in one line. */
-export function rootOfTables({ iommu, registers }: Capture): string {
+export function rootOfTables({ iommu, registers }: ImageUnit): string {
   if (iommu === "vtd") {
     const table = registers.read64(REG.RTADDR);
     return `RTADDR ${hex(table)}: ${ROOT_MODES[rootMode(registers)]}`;

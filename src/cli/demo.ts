@@ -84,7 +84,7 @@ function tour(captures: readonly Capture[], io: Io, paint: Paint): void {
   const show = (capture: Capture, row: ExpectedRow, brief: "tables" | "fault") => {
     const request: Request = { sid: row.sid, pasid: row.pasid, address: row.iova, access: row.access };
     const trace = openWalker(capture).trace(request);
-    io.out(`\n${tellWalk(request, trace, { capture, paint, all: false, brief })}`);
+    io.out(`\n${tellWalk(request, trace, { image: capture, paint, all: false, brief })}`);
   };
   io.out(`${heading("iommulator", paint)}\n${wrap(INTRO)}\n${describeCapture(vtd, paint, false)}`);
   io.out(

@@ -1,5 +1,6 @@
 /** Values on the command line: devices, PASIDs, addresses. */
-import { type Capture, parseBdf } from "../capture/capture.ts";
+import { parseBdf } from "../capture/capture.ts";
+import type { MachineImage } from "../capture/image/image.ts";
 import { maxSid } from "../capture/state.ts";
 import type { Access } from "../iommu.ts";
 import { UsageError } from "./verb.ts";
@@ -25,12 +26,12 @@ export function parseSid(text: string): DeviceArgument {
   return { bdf, number: Number(number) };
 }
 
-/** The source-id or StreamID by which this capture's IOMMU knows a device. @throws UsageError */
-export function resolveSid({ bdf, number }: DeviceArgument, capture: Capture): number {
-  const max = maxSid(capture);
+/** The source-id or StreamID by which this image's IOMMU knows a device. @throws UsageError */
+export function resolveSid({ bdf, number }: DeviceArgument, image: MachineImage): number {
+  const max = maxSid(image);
   if (number > max) throw new UsageError(`--sid: 0x${number.toString(16)} is above 0x${max.toString(16)}`);
   // Firmware may give a PCI function another StreamID than its address.
-  const device = bdf === undefined ? undefined : capture.devices.find(({ address }) => parseBdf(address) === bdf);
+  const device = bdf === undefined ? undefined : image.devices.find(({ address }) => parseBdf(address) === bdf);
   return device?.sid ?? number;
 }
 

@@ -58,7 +58,7 @@ example:
     io.out(
       json
         ? `${JSON.stringify(traceToJson(request, trace))}\n`
-        : tellWalk(request, trace, { capture, paint, all: flag("all") }),
+        : tellWalk(request, trace, { image: capture, paint, all: flag("all") }),
     );
     return EXIT.OK;
   },

@@ -1,5 +1,5 @@
 /** A traced walk, told entry by entry in 80 columns, and why a fault is a fault. */
-import type { Capture } from "../../capture/capture.ts";
+import type { MachineImage } from "../../capture/image/image.ts";
 import { rootOfTables } from "../../capture/state.ts";
 import { hex } from "../../check.ts";
 import { blamedFields, LEADS_ON, type Shape } from "../../explain/shape.ts";
@@ -12,7 +12,7 @@ import { shapeOf } from "./structures.ts";
 import { tellFault, tellTranslation } from "./verdict.ts";
 
 export interface Telling {
-  capture: Capture;
+  image: MachineImage;
   paint: Paint;
   /** Every field, not only those that say something. */
   all: boolean;
@@ -32,24 +32,22 @@ export function showRequest(request: Request): string {
 
 /** The whole walk: where it starts, every entry, the result. */
 export function tellWalk(request: Request, { steps, outcome }: Trace, telling: Telling): string {
-  const { paint, capture } = telling;
+  const { paint, image } = telling;
   const parts = [
     `${paint("bold", showRequest(request))}\n`,
-    `${paint("dim", wrap(rootOfTables(capture), "  ").trimEnd())}\n`,
+    `${paint("dim", wrap(rootOfTables(image), "  ").trimEnd())}\n`,
     tellIndices(request, steps, telling),
     "\n",
   ];
   let number = 0;
   steps.forEach((step, i) => {
-    const shape = shapeOf(capture, step);
+    const shape = shapeOf(image, step);
     if (!shape) parts.push(tellChecks(step.checks, 0, paint));
     else if (isBrief(step, shape, i === steps.length - 1, telling))
       parts.push(tellBriefly(step, shape, ++number, telling));
     else parts.push(tellStep(step, shape, ++number, telling));
   });
-  parts.push(
-    outcome.ok ? tellTranslation(request, outcome, capture, paint) : tellFault(outcome, steps, capture, paint),
-  );
+  parts.push(outcome.ok ? tellTranslation(request, outcome, image, paint) : tellFault(outcome, steps, image, paint));
   return parts.join("");
 }
 

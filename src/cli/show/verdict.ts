@@ -1,5 +1,5 @@
 /** How a walk ended: the translation, or why a fault is a fault and who learns of it. */
-import type { Capture } from "../../capture/capture.ts";
+import type { ImageUnit, MachineImage } from "../../capture/image/image.ts";
 import { showPermissions } from "../../capture/verify.ts";
 import { hex } from "../../check.ts";
 import { blamedFields, type Shape } from "../../explain/shape.ts";
@@ -10,20 +10,22 @@ import { faultReason } from "../../vtd/names.ts";
 import { type Paint, wrap } from "../paint.ts";
 import { shapeOf } from "./structures.ts";
 
-export function tellTranslation(request: Request, outcome: Translation, capture: Capture, paint: Paint): string {
+export function tellTranslation(request: Request, outcome: Translation, image: MachineImage, paint: Paint): string {
   const { address, pageSize, permissions, bypass, answer } = outcome;
   const granted = showPermissions(permissions) || "nothing";
   const how = bypass
     ? "bypass: the address goes out as it came in"
     : `a page of ${showSize(pageSize)} at ${hex(address - (address % pageSize))}, ${granted} allowed`;
-  const target = answer === "interrupt" ? "an interrupt, not memory" : describeTarget(capture, address);
+  const target = answer === "interrupt" ? "an interrupt, not memory" : describeTarget(image, address);
   return `${paint("green", `=> ${hex(request.address)} translates to ${hex(address)}`)}\n${wrap(`${how}; ${target}`, "   ")}`;
 }
 
-function describeTarget({ pages, ramBase, ramBytes }: Capture, address: bigint): string {
-  const page = pages.find(address);
-  if (page) return `that page is itself captured (${page.role})`;
-  return address >= ramBase && address < ramBase + ramBytes ? "in the machine's RAM" : "outside the machine's RAM";
+function describeTarget({ pages, ram }: MachineImage, address: bigint): string {
+  const role = pages.role(address);
+  if (role !== "") return `that page is itself captured (${role})`;
+  return ram.some(({ base, size }) => address >= base && address < base + size)
+    ? "in the machine's RAM"
+    : "outside the machine's RAM";
 }
 
 /** 4096 -> "4 KiB" */
@@ -47,25 +49,23 @@ const ANSWERS: Readonly<Record<Exclude<Answer, "interrupt">, string>> = {
   stall: "no answer yet: the transaction stalls until software resumes or ends it",
 };
 
-export function tellFault(fault: Fault, steps: readonly TraceStep[], capture: Capture, paint: Paint): string {
+export function tellFault(fault: Fault, steps: readonly TraceStep[], image: MachineImage, paint: Paint): string {
   const step = steps.findLast(({ checks }) => checks.some((check) => check.failed)) ?? steps.at(-1);
   const failed = step?.checks.find((check) => check.failed);
   const line = (label: string, text: string) => wrap(text, " ".repeat(LABEL), undefined, `   ${label}`.padEnd(LABEL));
-  let text = `${paint("red", `=> FAULT, ${showCode(fault, capture)}`)}\n`;
-  if (fault.code !== 0) text += line("means", MEANINGS[capture.iommu](fault.code));
+  let text = `${paint("red", `=> FAULT, ${showCode(fault, image)}`)}\n`;
+  if (fault.code !== 0) text += line("means", MEANINGS[image.iommu](fault.code));
   text += line("rule", failed ? `${failed.id}: ${failed.rule} (${failed.section})` : fault.check);
-  const shape = step && shapeOf(capture, step);
+  const shape = step && shapeOf(image, step);
   // Rules about the request alone are noted on the register that every walk starts from.
   if (step && shape && !(shape.register && blamedFields(shape, failed).length === 0)) {
     const place = shape.register ? "" : ` at ${hex(step.address)}`;
     text += line("entry", `${shape.title}${place}${showFields(shape, step, failed)}`);
-    const lost = !shape.register && step.words.length === 0 && !capture.pages.find(step.address);
+    const lost = !shape.register && step.words.length === 0 && !image.pages.page(step.address);
     if (lost) text += line("note", "its page is not in the capture: the machine may have gone on from here");
   }
   text += line("device", `gets ${ANSWERS[fault.answer]}`);
-  return (
-    text + line("software", fault.recorded ? RECORDED[capture.iommu] : "is told nothing: the fault is not recorded")
-  );
+  return text + line("software", fault.recorded ? RECORDED[image.iommu] : "is told nothing: the fault is not recorded");
 }
 
 const LABEL = 13;
@@ -80,7 +80,7 @@ const MEANINGS = {
   smmuv3: eventMeaning,
 } as const;
 
-function showCode({ code, name }: Fault, { iommu }: Capture): string {
+function showCode({ code, name }: Fault, { iommu }: ImageUnit): string {
   if (code === 0) return "no code";
   return iommu === "vtd" ? `reason ${hex(code)} ${name}` : `event ${hex(code, 2)} ${name}`;
 }
