@@ -66,7 +66,8 @@ export class SparsePages implements HostBacking {
   readonly #pages = new Map<number, Uint8Array>();
 
   constructor(pages: readonly CapturedPage[] = []) {
-    for (const { gpa, bytes } of pages) this.#pages.set(pageNumber(gpa), bytes.slice());
+    // Not `slice`: that of a Node Buffer shares its bytes.
+    for (const { gpa, bytes } of pages) this.#pages.set(pageNumber(gpa), new Uint8Array(bytes));
   }
 
   read(address: bigint, into: Uint8Array): boolean {

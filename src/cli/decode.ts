@@ -24,8 +24,8 @@ export const decode: Verb = {
   help: `STRUCTURE   vtd.pasid-entry, smmu.ste, ...: "fields" lists them all
 WORD        64 bits, decimal or 0x.., the lowest word first (swap them if a
             kernel printed "hi .., low .."); words left out are 0
---cap       CAP and ECAP of the unit that reads a VT-d table entry: what they make
---ecap      reserved or lack is a finding too
+--cap N     CAP and ECAP of the unit that reads a VT-d table entry: what they
+--ecap N    make reserved, or lack, is a finding too
 --all       every field, also those that are 0
 
 vtd.descriptor, smmu.event and smmu.command find out which one they are.

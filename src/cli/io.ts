@@ -1,4 +1,5 @@
 /** What a verb may touch of the world: output, input lines, colour. Tests hand in their own. */
+import { writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { InputError } from "../capture/input.ts";
@@ -11,6 +12,8 @@ export interface Io {
   readonly color: boolean;
   /** Lines of a file, "-" is standard input. @throws InputError */
   lines(path: string): AsyncIterable<string>;
+  /** Writes a file, in place of one that is there. @throws InputError */
+  save(path: string, text: string): void;
 }
 
 /** The process's own streams; colour only on a terminal, and never with NO_COLOR. */
@@ -22,6 +25,7 @@ export function processIo(): Io {
     err: (text) => void process.stderr.write(text),
     color: process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb",
     lines,
+    save,
   };
 }
 
@@ -32,5 +36,14 @@ export async function* lines(path: string): AsyncIterable<string> {
     else yield* (await open(path)).readLines();
   } catch (error) {
     throw new InputError(path, "", `cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`);
+  }
+}
+
+/** Writes a file. @throws InputError */
+export function save(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new InputError(path, "", `cannot be written (${(error as NodeJS.ErrnoException).code ?? error})`);
   }
 }

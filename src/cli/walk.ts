@@ -5,6 +5,8 @@ import { outcomeToJson } from "../capture/verify.ts";
 import { hex } from "../check.ts";
 import type { Request, Trace } from "../iommu.ts";
 import type { Io } from "./io.ts";
+import { pictureOf } from "./show/picture.ts";
+import { drawPicture } from "./show/svg.ts";
 import { tellWalk } from "./show/trace.ts";
 import { parseAccess, parseAddress, parsePasid, parseSid, resolveSid, SID_FORMS } from "./values.ts";
 import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
@@ -12,7 +14,7 @@ import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
 export const walk: Verb = {
   name: "walk",
   summary: "show every entry that one request reads, field by field",
-  form: "walk CAPTURE --sid SID [--pasid N] --iova ADDRESS [--access r|w|x] [--priv] [--probe] [--all] [--json]",
+  form: "walk CAPTURE --sid SID [--pasid N] --iova ADDRESS [--access r|w|x] [--priv] [--probe] [--all] [--json] [--svg FILE]",
   help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
 --sid       the device: ${SID_FORMS}
 --pasid     0..1048575, decimal or 0x..; without it the request carries none
@@ -21,6 +23,7 @@ export const walk: Verb = {
 --priv      a privileged request
 --probe     leave accessed and dirty bits alone, as verify does
 --all       every field, also those that are 0
+--svg       also draw the walk to this file
 
 A walk that ends in a fault is shown like any other: the exit code is 0.
 
@@ -37,6 +40,7 @@ example:
       priv: FLAG,
       probe: FLAG,
       all: FLAG,
+      svg: TEXT,
     };
     const { positionals, json, paint, text, flag } = readArguments(args, io, options, [1, 1]);
     const sid = text("sid");
@@ -54,7 +58,10 @@ example:
     };
     const capture = loadCapture(positionals[0] as string);
     const request: Request = { sid: resolveSid(device, capture), ...asked };
-    const trace = openWalker(capture).trace(request);
+    const walker = openWalker(capture);
+    const trace = walker.trace(request);
+    const svg = text("svg");
+    if (svg !== undefined) io.save(svg, drawPicture(pictureOf(request, trace, capture, walker)));
     io.out(
       json
         ? `${JSON.stringify(traceToJson(request, trace))}\n`

@@ -190,6 +190,12 @@ describe("captured pages as guest memory", () => {
     capture.pages.memory().write64(0x1000n, 1n);
     expect(capture.pages.memory().read64(0x1000n)).toBe(0n);
   });
+
+  it("is private too when the pages came in a Buffer, as files do", () => {
+    const capture = parseCapture(JSON.stringify(document()), Buffer.alloc(8192), NAMES);
+    capture.pages.memory().write64(0x1000n, 1n);
+    expect(capture.pages.memory().read64(0x1000n)).toBe(0n);
+  });
 });
 
 describe("PCI addresses", () => {

@@ -1,7 +1,7 @@
 /** Runs a command line in process. */
 import { fileURLToPath } from "node:url";
 import { main } from "../../src/cli/cli.ts";
-import { type Io, lines } from "../../src/cli/io.ts";
+import { type Io, lines, save } from "../../src/cli/io.ts";
 
 export const CAPTURES: string = fileURLToPath(new URL("../captures/", import.meta.url));
 
@@ -22,6 +22,7 @@ export async function run(argv: readonly string[], options: { input?: string; co
       run.err += text;
     },
     color: options.color ?? false,
+    save,
     async *lines(path) {
       yield* path === "-" ? (options.input ?? "").split("\n") : lines(path);
     },

@@ -105,8 +105,10 @@ class ImageBacking implements HostBacking {
       const number = pageNumber(gpa);
       let page = this.#written.get(number);
       if (!page) {
-        page = this.#pages.page(gpa)?.slice();
-        if (!page) return false;
+        const original = this.#pages.page(gpa);
+        if (!original) return false;
+        // Not `slice`: that of a Node Buffer shares its bytes.
+        page = new Uint8Array(original);
         this.#written.set(number, page);
       }
       page.set(from.subarray(at, at + count), offset);

@@ -36,7 +36,7 @@ export function tellWalk(request: Request, { steps, outcome }: Trace, telling: T
   const parts = [
     `${paint("bold", showRequest(request))}\n`,
     `${paint("dim", wrap(rootOfTables(image), "  ").trimEnd())}\n`,
-    tellIndices(request, steps, telling),
+    ...indexLines(request, steps).map((line) => `  ${paint("dim", line)}\n`),
     "\n",
   ];
   let number = 0;
@@ -51,21 +51,21 @@ export function tellWalk(request: Request, { steps, outcome }: Trace, telling: T
   return parts.join("");
 }
 
-/** How PASID and address pick their entries. */
-function tellIndices(request: Request, steps: readonly TraceStep[], { paint }: Telling): string {
-  let text = "";
+/** How PASID and address pick their entries, a line each. */
+export function indexLines(request: Request, steps: readonly TraceStep[]): string[] {
+  const lines: string[] = [];
   const pasidSteps = steps.filter(({ structure }) => PASID_STEPS[structure] !== undefined);
   if (pasidSteps.length > 1 && request.pasid) {
     const picks = pasidSteps.map((step) => `${PASID_STEPS[step.structure]} ${step.index}`).join(", ");
-    text += `  ${paint("dim", `PASID ${request.pasid} = ${picks}`)}\n`;
+    lines.push(`PASID ${request.pasid} = ${picks}`);
   }
   const paging = steps.filter(({ stage }) => stage > 0);
   // With two stages every address of the first walks the second: no one line holds that.
   if (paging.length > 0 && new Set(paging.map(({ stage }) => stage)).size === 1) {
     const picks = paging.map(({ level, index }) => `L${level}[${index}]`).join(" ");
-    text += `  ${paint("dim", `address ${hex(request.address)} = ${picks} + offset`)}\n`;
+    lines.push(`address ${hex(request.address)} = ${picks} + offset`);
   }
-  return text;
+  return lines;
 }
 
 const PASID_STEPS: Readonly<Record<string, string>> = {
