@@ -1,0 +1,35 @@
+/**
+ * `npm run e2e`: the emulator against real software. `test/e2e/README.md` says what it does and needs.
+ *
+ *   npm run e2e              real kernels on our units, through vfio-user
+ *   npm run e2e -- qemu      QEMU's own units and ours, through the same random scripts
+ *   npm run e2e -- setup     only what both need
+ */
+import { setUp } from "./root.ts";
+import { Unavailable } from "./shell.ts";
+
+const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  setup: async () => {},
+};
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name = "setup", ...rest] = args;
+  const verb = VERBS[name];
+  if (!verb) {
+    say(`unknown: ${name}; there are ${Object.keys(VERBS).join(", ")}`);
+    return 2;
+  }
+  try {
+    setUp(say);
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    say(`skipped: ${error.message}`);
+    return 0;
+  }
+  await verb(rest);
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
