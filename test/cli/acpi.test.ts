@@ -10,6 +10,7 @@ import { parseIort } from "../../src/capture/acpi/iort.ts";
 import { tableBytes } from "../../src/capture/acpi/table.ts";
 import { InputError } from "../../src/capture/input.ts";
 import { runs, seed } from "../support/runs.ts";
+import { DMAR_BY_IASL, IORT_BY_IASL } from "./acpi-tables.ts";
 import { run, width } from "./run.ts";
 
 const CORPUS = fileURLToPath(new URL("../corpus/", import.meta.url));
@@ -50,6 +51,42 @@ function sealed(bytes: Uint8Array): Uint8Array {
   table[9] = 256 - (table.reduce((sum, byte) => sum + byte, 0) % 256);
   return table;
 }
+
+describe("tables made by another program", () => {
+  it("DMAR: every field is where iasl puts it", async () => {
+    const { out } = await run(["acpi", file("by-iasl.dmar", DMAR_BY_IASL)]);
+    for (const line of [
+      "host address width: 39 bits",
+      "DRHD: unit at 0xfed91000 (at 0x30)",
+      "IOAPIC f0:1f.7\n      id: 2",
+      "RMRR: firmware's memory 0x7b800000 to 0x7fffffff (at 0x48)\n    segment: 0x0001\n    PCI endpoint 00:00.2",
+      "ATSR: root ports that do ATS (at 0x68)",
+      "PCI bridge and what is below 00:00.3",
+      "RHSA: unit at 0xfed91000 (at 0x78)\n    proximity domain: 3",
+    ]) {
+      expect(out).toContain(line);
+    }
+    expect(out).not.toContain("checksum");
+  });
+
+  it("IORT: every field is where iasl puts it", async () => {
+    const { code, out } = await run(["acpi", file("by-iasl.iort", IORT_BY_IASL)]);
+    for (const line of [
+      "ITS group (at 0x34)\n    ITS: 9",
+      "named component \\_SB.PCI0.DEV0 (at 0x4c)\n    address size: 40 bits",
+      "ids 0x0 to 0x0 -> 0x42 on, to SMMUv3 at 0xa050000",
+      "PCI root complex, segment 0x0002 (at 0xcc)\n    ATS: supported",
+      "ids 0x100 to 0xffff -> 0x10100 on, to SMMUv3 at 0xa050000",
+      "SMMUv1 or v2 at 0x9050000 (at 0x104)",
+      "SMMUv3 at 0xa050000 (at 0x164)\n    coherent: as firmware says",
+      "interrupts: event 106, PRI 107, error 109, sync 108",
+      "PMCG at 0xb050000 (at 0x1bc)\n    itself -> 0x0, to ITS group",
+    ]) {
+      expect(out).toContain(line);
+    }
+    expect(code).toBe(0);
+  });
+});
 
 describe("DMAR", () => {
   it("is a tree of units, regions and devices", async () => {

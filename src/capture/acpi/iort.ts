@@ -20,7 +20,7 @@ const SINGLE = 1;
 type Body = (table: Bytes, at: number) => Pick<AcpiNode, "title" | "fields">;
 
 const TITLES: Readonly<Record<number, Body>> = {
-  0: (table, at) => ({ title: "ITS group", fields: [["ITS", `${table.u32(at + AT.BODY)}`]] }),
+  0: (table, at) => ({ title: "ITS group", fields: [["ITS", itsIds(table, at)]] }),
   1: (table, at) => ({
     title: `named component ${table.text(at + 29, Math.max(0, Math.min(64, table.u16(at + AT.LENGTH) - 29)))}`,
     fields: [["address size", `${table.u8(at + 28)} bits`]],
@@ -43,6 +43,13 @@ const TITLES: Readonly<Record<number, Body>> = {
   5: (table, at) => ({ title: `PMCG at ${hex(table.u64(at + AT.BODY))}`, fields: [] }),
   6: (table, at) => ({ title: "reserved memory (RMR)", fields: ranges(table, at) }),
 };
+
+function itsIds(table: Bytes, at: number): string {
+  const count = table.u32(at + AT.BODY);
+  const first = at + AT.BODY + 4;
+  checkInside(table, at, first, count * 4);
+  return Array.from({ length: count }, (_, i) => `${table.u32(first + i * 4)}`).join(", ");
+}
 
 function ranges(table: Bytes, at: number): [string, string][] {
   const first = at + table.u32(at + 24);
