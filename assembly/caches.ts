@@ -9,9 +9,9 @@ import { CACHE, CACHE_HEADER, SECOND_WORD, SET_TAG_BYTES, WAYS } from "./layout/
 
 /** An odd constant that spreads the bits (Knuth's multiplicative hashing). */
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-/** log2 of SET_TAG_BYTES and of SET_TAG_BYTES / WAYS. */
-const SET_SHIFT: u32 = 6;
-const WAY_SHIFT: u32 = 4;
+/** Bytes of a word of a tag; of a set's tags for each of its entries. */
+const WORD = 8;
+const TAG_BYTES = SET_TAG_BYTES / WAYS;
 
 /** Bytes of linear memory for a cache of `sets` sets. */
 export function cacheBytes(sets: u32, valueBytes: u32, originBytes: u32): u32 {
@@ -33,7 +33,7 @@ export function cacheOpen(cache: usize, sets: u32, valueBytes: u32, originBytes:
   store<u32>(cache, origins, CACHE.ORIGINS);
   store<u32>(cache, origins + entries * originBytes, CACHE.VICTIMS);
   // The highest log2(sets) bits of a hash, and below them those of an offset into a set.
-  store<u64>(cache, 64 - SET_SHIFT - (sets ? ctz(sets) : 0), CACHE.HASH_SHIFT);
+  store<u64>(cache, 64 - ctz(SET_TAG_BYTES) - (sets ? ctz(sets) : 0), CACHE.HASH_SHIFT);
   clear(cache);
 }
 
@@ -49,7 +49,7 @@ export function find(cache: usize, key0: u64, key1: u64): i32 {
   const tags = <usize>load<u32>(cache, CACHE.TAGS) + set;
   for (let hits = compare(tags, key0); hits; hits &= hits - 1) {
     const way = ctz(hits);
-    if (load<u64>(tags + (way << 3), SECOND_WORD) == key1) return <i32>(set >> WAY_SHIFT) + way;
+    if (load<u64>(tags + way * WORD, SECOND_WORD) == key1) return <i32>(set / TAG_BYTES) + way;
   }
   return -1;
 }
@@ -86,14 +86,14 @@ export function place(cache: usize, key0: u64, key1: u64): i32 {
   let way = ctz(free);
   if (free) store<u32>(cache, load<u32>(cache, CACHE.COUNT) + 1, CACHE.COUNT);
   else {
-    const victim = <usize>load<u32>(cache, CACHE.VICTIMS) + (set >> SET_SHIFT);
+    const victim = <usize>load<u32>(cache, CACHE.VICTIMS) + set / SET_TAG_BYTES;
     way = load<u8>(victim) & (WAYS - 1);
     store<u8>(victim, <u8>(way + 1));
   }
-  const tag = tags + (way << 3);
+  const tag = tags + way * WORD;
   store<u64>(tag, key0);
   store<u64>(tag, key1, SECOND_WORD);
-  return <i32>(set >> WAY_SHIFT) + way;
+  return <i32>(set / TAG_BYTES) + way;
 }
 
 /** Removes an entry. */
@@ -122,7 +122,7 @@ export function span(cache: usize): i32 {
 @inline
 function tagOf(cache: usize, index: i32): usize {
   const set = index / WAYS;
-  return <usize>load<u32>(cache, CACHE.TAGS) + set * SET_TAG_BYTES + (index % WAYS) * 8;
+  return <usize>load<u32>(cache, CACHE.TAGS) + set * SET_TAG_BYTES + (index % WAYS) * WORD;
 }
 
 /** First word of an entry's key. */

@@ -26,6 +26,8 @@ export const SET_TAG_BYTES = 64;
 /** From the first word of a tag to its second. */
 export const SECOND_WORD = 32;
 
+/** A translation held, see `assembly/tlb.ts`: a result's first part. */
+export const TLB_VALUE_BYTES = 32;
 /** First word of the key of a page: its address, and in the bits that are 0 there log2 of its bytes. */
 export enum PAGE_KEY {
   SHIFT = (5 << 16) | 0,

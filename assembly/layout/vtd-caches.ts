@@ -7,28 +7,27 @@ export enum VTD_POLICY {
 }
 
 /**
- * Second word of every key: which requests the entry serves. The first word is a page number (IOTLB),
- * an address prefix (paging structures), or the source-id and PASID (context and PASID cache).
+ * Second word of every key: which requests the entry serves. The first word is a page (IOTLB, PAGE_KEY), an
+ * address prefix (paging structures), or the source-id or PASID (context and PASID cache).
  */
 export enum KEY {
+  /** Source-id and PASID are as far apart as REQUEST has them: one word for both. */
   SID = (15 << 16) | 0,
+  PASID = (51 << 16) | 32,
   /** Paging-structure caches: of the domain, for all requesters. */
   DID = (15 << 16) | 0,
-  PASID = (35 << 16) | 16,
-  HAS_PASID = (36 << 16) | 36,
-  PRIVILEGED = (37 << 16) | 37,
-  /** IOTLB: log2 of the page. */
-  SHIFT = (43 << 16) | 38,
+  /** REQUEST_FLAG.PRIVILEGED and PASID, shifted up by KEY_FLAGS_SHIFT. */
+  PRIVILEGED = (19 << 16) | 19,
+  HAS_PASID = (20 << 16) | 20,
   /** Paging-structure caches: level of the entry held. */
-  LEVEL = (46 << 16) | 44,
+  LEVEL = (54 << 16) | 52,
   /** Context cache: a scalable-mode entry. */
-  SCALABLE = (47 << 16) | 47,
+  SCALABLE = (55 << 16) | 55,
   VALID = (63 << 16) | 63,
 }
+export const KEY_FLAGS_SHIFT = 16;
 
-/** IOTLB: the value is a result's first part (the page's address, without the request's effects). */
-export const IOTLB_VALUE_BYTES = 32;
-/** Where a translation came from: u64 addresses of the entries, 0 where there is none. */
+/** IOTLB: where a translation came from: u64 addresses of the entries, 0 where there is none. */
 export enum IOTLB_ORIGIN {
   CONTEXT = 0,
   DIRECTORY = 8,

@@ -7,6 +7,7 @@ import { clear, drop, firstKey, secondKey, span, valueOf } from "../caches";
 import { below, get, ones, word } from "../bits";
 import { RESULT } from "../layout/core";
 import { CONTEXT, FS_ADDRESS_BITS_4, LEVEL_BITS, PAGE_SHIFT, PASID, PGTT, SOURCE_ID } from "../layout/vtd";
+import { PAGE_KEY } from "../layout/caches";
 import { KEY } from "../layout/vtd-caches";
 import { P_IOTLB_G, PC_G } from "../layout/vtd-descriptors";
 import { GRANULARITY } from "../layout/vtd-registers";
@@ -83,12 +84,11 @@ export function vtdInvalidateIotlb(
   const shift = PAGE_SHIFT + addressMask;
   const pages = granularity == GRANULARITY.SELECTIVE;
   for (let i = 0, n = span(iotlb); i < n; i++) {
-    const key = secondKey(iotlb, i);
-    if (!key) continue;
+    if (!secondKey(iotlb, i)) continue;
     const tags = load<u32>(valueOf(iotlb, i), RESULT.TAGS);
     if (get(tags, VTD_TAGS.DID) != did) continue;
     // An address names a page of the second stage or of pass-through; first-stage entries all go.
-    const named = !pages || usesFirstStage(tags) || meets(firstKey(iotlb, i), get(key, KEY.SHIFT), address, shift);
+    const named = !pages || usesFirstStage(tags) || meetsPage(firstKey(iotlb, i), address, shift);
     if (named) drop(iotlb, i);
   }
   dropTables(load<u32>(unit, VTD.FS_TABLES), did, 0, false, 0, EVERYWHERE);
@@ -106,13 +106,12 @@ export function vtdInvalidatePasidIotlb(
   const shift = PAGE_SHIFT + addressMask;
   const pages = granularity == P_IOTLB_G.PAGE;
   for (let i = 0, n = span(iotlb); i < n; i++) {
-    const key = secondKey(iotlb, i);
-    if (!key) continue;
+    if (!secondKey(iotlb, i)) continue;
     const value = valueOf(iotlb, i);
     const tags = load<u32>(value, RESULT.TAGS);
     // Without PASID, RID_PASID is the tag.
     if (get(tags, VTD_TAGS.DID) != did || load<u32>(value, RESULT.PASID) != pasid) continue;
-    const named = usesFirstStage(tags) && meets(firstKey(iotlb, i), get(key, KEY.SHIFT), address, shift);
+    const named = usesFirstStage(tags) && meetsPage(firstKey(iotlb, i), address, shift);
     if (!pages || named) drop(iotlb, i);
   }
   if (pages && leavesOnly) return;
@@ -127,15 +126,19 @@ function usesFirstStage(tags: u32): bool {
   return pgtt == PGTT.FIRST_STAGE || pgtt == PGTT.NESTED;
 }
 
+/** Whether a page of the IOTLB and 2^shift bytes around `address` meet. */
+function meetsPage(page: u64, address: u64, shift: u32): bool {
+  return meets(page, get(page, PAGE_KEY.SHIFT), address, shift);
+}
+
 /**
- * Whether 2^shift bytes at page number `page` and 2^otherShift bytes around `address` meet. Only the
- * bits that the narrowest address width has are compared: sign bits need not agree.
+ * Whether 2^shift bytes around `one` and 2^otherShift bytes around `other` meet. Only the bits that the
+ * narrowest address width has are compared: sign bits need not agree.
  */
-function meets(page: u64, shift: u64, address: u64, otherShift: u32): bool {
+function meets(one: u64, shift: u64, other: u64, otherShift: u32): bool {
   const at = max<u64>(shift, otherShift);
   if (<i32>at >= FS_ADDRESS_BITS_4) return true;
-  const bits = below(FS_ADDRESS_BITS_4) >> at;
-  return ((((page << shift) ^ address) >> at) & bits) == 0;
+  return (((one ^ other) >> at) & (below(FS_ADDRESS_BITS_4) >> at)) == 0;
 }
 
 /** Removes paging-structure entries of a domain (and PASID) that lie on the way to the addresses. */
@@ -144,6 +147,6 @@ function dropTables(tables: usize, did: u32, pasid: u32, ofPasid: bool, address:
     const key = secondKey(tables, i);
     if (!key || get(key, KEY.DID) != did || (ofPasid && get(key, KEY.PASID) != pasid)) continue;
     const reach = PAGE_SHIFT - LEVEL_BITS + LEVEL_BITS * get(key, KEY.LEVEL);
-    if (shift >= EVERYWHERE || meets(firstKey(tables, i), reach, address, shift)) drop(tables, i);
+    if (shift >= EVERYWHERE || meets(firstKey(tables, i) << reach, reach, address, shift)) drop(tables, i);
   }
 }

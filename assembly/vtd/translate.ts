@@ -5,62 +5,67 @@
  * walked, with what the other caches hold in place of memory. An IOTLB entry is the first part of a
  * result, so a hit copies two vectors.
  */
-import { find, insert, originOf, secondKey, valueOf } from "../caches";
-import { get, mask, place, setElement } from "../bits";
+import { find, originOf } from "../caches";
+import { mask, setElement } from "../bits";
 import { CACHE } from "../layout/caches";
-import { PERMISSION, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
+import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
 import { LEVEL_BITS, PAGE_SHIFT } from "../layout/vtd";
-import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, IOTLB_VALUE_BYTES, KEY } from "../layout/vtd-caches";
+import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, KEY, KEY_FLAGS_SHIFT } from "../layout/vtd-caches";
 import { LEVELS, PATH, PATH_STEP, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { Cached } from "./held";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
-import { vtdWalk, walkExactly } from "./walk";
+import { HIT, keep, look, pageKey, UNFIT } from "../tlb";
+import { vtdWalk, vtdWalkMany, walkExactly } from "./walk";
 
 /** Requests that the IOTLB does not serve. */
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
   REQUEST_FLAG.EXECUTE | REQUEST_FLAG.ZERO_LENGTH;
 
 /** All requests read, write or both. */
-const EVERY_REQUEST: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;
+const ACCESS: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;
 
 /** As `vtdWalk`, with the unit's caches. */
 export function vtdTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): u32 {
   const iotlb = load<u32>(unit, VTD.IOTLB);
   if (!iotlb) return vtdWalk(unit, sid, pasid, low, high, flags, result);
   const address = (<u64>high << 32) | <u64>low;
-  if (!(flags & unserved(unit)) && hit(iotlb, sid, pasid, address, flags, result)) return 0;
-  return missed(unit, iotlb, sid, pasid, address, flags, result);
+  const key = requester((<u64>pasid << 32) | sid, flags);
+  const how = flags & unserved(unit) ? UNFIT : look(iotlb, key, address, flags & ACCESS, result);
+  return how == HIT ? 0 : missed(unit, iotlb, how, sid, pasid, address, flags, result);
 }
 
 /** As `vtdWalkMany`, with the unit's caches. */
 export function vtdTranslateMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
-  let faults: u32 = 0;
   const iotlb = load<u32>(unit, VTD.IOTLB);
+  if (!iotlb) return vtdWalkMany(unit, requests, results, count);
+  let faults: u32 = 0;
   const refused = unserved(unit);
   const end = requests + count * REQUEST_BYTES;
   for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
+    const flags = load<u32>(request, REQUEST.FLAGS);
+    const address = load<u64>(request, REQUEST.ADDRESS);
+    let how = UNFIT;
+    if (!(flags & refused)) {
+      how = look(iotlb, requester(load<u64>(request, REQUEST.SID), flags), address, flags & ACCESS, result);
+      if (how == HIT) continue;
+    }
     const sid = load<u32>(request, REQUEST.SID);
     const pasid = load<u32>(request, REQUEST.PASID);
-    const address = load<u64>(request, REQUEST.ADDRESS);
-    const flags = load<u32>(request, REQUEST.FLAGS);
-    let code: u32 = 0;
-    if (!iotlb) code = vtdWalk(unit, sid, pasid, <u32>address, <u32>(address >> 32), flags, result);
-    else if (flags & refused || !hit(iotlb, sid, pasid, address, flags, result)) {
-      code = missed(unit, iotlb, sid, pasid, address, flags, result);
-    }
-    if (code) faults++;
+    if (missed(unit, iotlb, how, sid, pasid, address, flags, result)) faults++;
   }
   return faults;
 }
 
-/** Which requests an entry serves, apart from the size of its page. */
+/**
+ * Which requests an entry serves.
+ * @param ids source-id and PASID, as a request has them
+ */
 // @ts-ignore: decorator
 @inline
-function requester(sid: u32, pasid: u32, flags: u32): u64 {
-  const key = mask(KEY.VALID) | place(KEY.SID, sid);
-  if (!(flags & REQUEST_FLAG.PASID)) return key;
-  const privileged = flags & REQUEST_FLAG.PRIVILEGED ? mask(KEY.PRIVILEGED) : 0;
-  return key | mask(KEY.HAS_PASID) | privileged | place(KEY.PASID, pasid);
+function requester(ids: u64, flags: u32): u64 {
+  if (!(flags & REQUEST_FLAG.PASID)) return mask(KEY.VALID) | (ids & mask(KEY.SID));
+  const kind = <u64>(flags & (REQUEST_FLAG.PASID | REQUEST_FLAG.PRIVILEGED)) << KEY_FLAGS_SHIFT;
+  return mask(KEY.VALID) | (ids & (mask(KEY.SID) | mask(KEY.PASID))) | kind;
 }
 
 /** Flags of the requests that the IOTLB does not serve in the unit's mode. */
@@ -69,35 +74,12 @@ function requester(sid: u32, pasid: u32, flags: u32): u64 {
 function unserved(unit: usize): u32 {
   const mode = load<u32>(unit, VTD.MODE);
   if (mode == VTD_MODE.SCALABLE) return WALKED;
-  return mode == VTD_MODE.LEGACY ? WALKED | REQUEST_FLAG.PASID : EVERY_REQUEST;
-}
-
-/** Whether the IOTLB answers a request it serves; then `result` is written. */
-// @ts-ignore: decorator
-@inline
-function hit(iotlb: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
-  const key = requester(sid, pasid, flags);
-  const wanted = flags & EVERY_REQUEST;
-  for (let shifts = load<u64>(iotlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
-    const shift = ctz(shifts);
-    const index = find(iotlb, address >> shift, key | place(KEY.SHIFT, shift));
-    if (index < 0) continue;
-    const value = <usize>load<u32>(iotlb, CACHE.VALUES) + index * IOTLB_VALUE_BYTES;
-    // PERMISSION.READ and WRITE are where REQUEST_FLAG has READ and WRITE.
-    if ((load<u8>(value, RESULT.PERMISSIONS) & wanted) != wanted) return false;
-    // A write through a translation not known to be dirty must set D first.
-    if (wanted & PERMISSION.WRITE && !(load<u32>(value, RESULT.FLAGS) & RESULT_FLAG.DIRTY)) return false;
-    v128.store(result, v128.load(value));
-    v128.store(result, v128.load(value, 16), 16);
-    store<u64>(result, load<u64>(value, RESULT.ADDRESS) | (address & ((<u64>1 << shift) - 1)), RESULT.ADDRESS);
-    return true;
-  }
-  return false;
+  return mode == VTD_MODE.LEGACY ? WALKED | REQUEST_FLAG.PASID : ACCESS;
 }
 
 /** Walks, and holds what may be held of it. */
 function missed(
-  unit: usize, iotlb: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize,
+  unit: usize, iotlb: usize, how: i32, sid: u32, pasid: u32, address: u64, flags: u32, result: usize,
 ): u32 {
   forget(unit);
   const code = walkExactly<Cached>(unit, sid, pasid, address, flags, result);
@@ -105,15 +87,12 @@ function missed(
   if (code || flags & unheld || load<u32>(unit, VTD.MODE) == VTD_MODE.OFF || isInterruptAddress(address)) return code;
   let shift: u64 = load<u8>(result, RESULT.PAGE_SHIFT);
   if (shift == EVERYTHING) shift = passThroughShift(unit, address);
-  const output = load<u64>(result, RESULT.ADDRESS);
-  if (touchesInterruptRange(output, shift)) return code;
-  const index = insert(iotlb, address >> shift, requester(sid, pasid, flags) | place(KEY.SHIFT, shift));
-  store<u64>(iotlb, load<u64>(iotlb, CACHE.SHIFTS) | (<u64>1 << shift), CACHE.SHIFTS);
-  const value = valueOf(iotlb, index);
-  v128.store(value, v128.load(result));
-  v128.store(value, v128.load(result, 16), 16);
-  store<u32>(value, load<u32>(result, RESULT.FLAGS) & ~RESULT_FLAG.UPDATED, RESULT.FLAGS);
-  store<u64>(value, output & ~((<u64>1 << shift) - 1), RESULT.ADDRESS);
+  if (touchesInterruptRange(load<u64>(result, RESULT.ADDRESS), shift)) return code;
+  // PERMISSION.READ and WRITE are where REQUEST_FLAG has READ and WRITE.
+  let serves: u32 = load<u8>(result, RESULT.PERMISSIONS) & ACCESS;
+  // A write through a translation not known to be dirty must set D first.
+  if (!(load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.DIRTY)) serves &= ~REQUEST_FLAG.WRITE;
+  const index = keep(iotlb, how, requester((<u64>pasid << 32) | sid, flags), address, shift, serves, result);
   noteOrigin(unit, originOf(iotlb, index));
   return code;
 }
@@ -158,13 +137,12 @@ export function vtdOrigin(
   const iotlb = load<u32>(unit, VTD.IOTLB);
   if (!iotlb) return 0;
   const address = (<u64>high << 32) | <u64>low;
-  const key = requester(sid, pasid, flags);
+  const key = requester((<u64>pasid << 32) | sid, flags);
   for (let shifts = load<u64>(iotlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
-    const shift = ctz(shifts);
-    const index = find(iotlb, address >> shift, key | place(KEY.SHIFT, shift));
+    const index = find(iotlb, pageKey(address, ctz(shifts)), key);
     if (index < 0) continue;
     memory.copy(origin, originOf(iotlb, index), IOTLB_ORIGIN_BYTES);
-    return <u32>get(secondKey(iotlb, index), KEY.SHIFT);
+    return <u32>ctz(shifts);
   }
   return 0;
 }

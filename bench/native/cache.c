@@ -1,7 +1,7 @@
 /*
- * The IOTLB in plain C with the structure of `assembly/caches.ts`: sets of four ways, two-word tags that
- * fill a line, 32-byte values. A hit makes the same checks as the Wasm one (kind of request, mode, rights,
- * dirty) and writes the same record; a miss walks and inserts.
+ * The IOTLB in plain C with the structure of `assembly/caches.ts` and `assembly/tlb.ts`: sets of four ways,
+ * two-word tags that fill a line, 32-byte values. A hit makes the same checks as the Wasm one (kind of
+ * request, who asks, page, rights, dirty) and writes the same record; a miss walks and inserts.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,11 +37,16 @@ void cache_open(u32 sets) {
   memset(cache.tags, 0, sets * sizeof(tags));
 }
 
+/* Source-id and PASID, read as one word; the flags of a request without PASID do not count. */
 static inline u64 requester(const request *q) {
-  u64 key = 1ull << 63 | (q->sid & 0xffff);
-  if (!(q->flags & HAS_PASID)) return key;
-  return key | 1ull << 36 | (q->flags & PRIVILEGED ? 1ull << 37 : 0) | (u64)(q->pasid & 0xfffff) << 16;
+  u64 ids;
+  memcpy(&ids, q, 8);
+  if (!(q->flags & HAS_PASID)) return 1ull << 63 | (ids & 0xffff);
+  return 1ull << 63 | (ids & 0x000fffff0000ffffull) | (u64)(q->flags & (HAS_PASID | PRIVILEGED)) << 16;
 }
+
+/* The page's address with log2 of its size in the bits that are 0 there. */
+static inline u64 page_key(u64 address, int shift) { return (address & ~((1ull << shift) - 1)) | (u64)shift; }
 
 /* The upper bits of a product; the first shift cannot be 64, whatever the number of sets. */
 static inline u32 set_of(u64 first, u64 second) {
@@ -55,21 +60,22 @@ static inline int find(u32 set, u64 first, u64 second) {
   return hits ? (int)set * WAYS + __builtin_ctz(hits) : -1;
 }
 
+/* A value's address has, where the page's is 0, the accesses that it serves. */
 static inline bool hit(const request *q, result *r) {
   if (q->flags & ~SERVED) return false;
   u64 key = requester(q);
   u32 wanted = q->flags & (READ | WRITE);
   for (u64 shifts = cache.shifts; shifts; shifts &= shifts - 1) {
     int shift = __builtin_ctzll(shifts);
-    u64 first = q->address >> shift, second = key | (u64)shift << 38;
-    int index = find(set_of(first, second), first, second);
+    u64 page = page_key(q->address, shift);
+    int index = find(set_of(page, key), page, key);
     if (index < 0) continue;
     const result *value = (const result *)cache.values[index];
-    if ((value->permissions & wanted) != wanted) return false;
-    if (wanted & WRITE && !(value->flags & DIRTY)) return false;
-    u64 page = value->address;
+    u64 output = value->address;
+    if (wanted & ~output) return false;
+    u64 within = (1ull << shift) - 1, address = (output & ~within) | (q->address & within);
     memcpy(r, value, 32);
-    r->address = page | (q->address & ((1ull << shift) - 1));
+    r->address = address;
     return true;
   }
   return false;
@@ -78,20 +84,21 @@ static inline bool hit(const request *q, result *r) {
 static __attribute__((noinline)) u32 miss(const request *q, result *r) {
   u32 code = vtd_walk(q, r);
   if (code) return code;
-  u64 first = q->address >> r->page_shift, second = requester(q) | (u64)r->page_shift << 38;
-  u32 set = set_of(first, second);
-  int index = find(set, first, second);
+  u64 page = page_key(q->address, r->page_shift), key = requester(q);
+  u32 set = set_of(page, key);
+  int index = find(set, page, key);
   if (index < 0) {
     int way = 0;
     while (way < WAYS && cache.tags[set].second[way]) way++;
     if (way == WAYS) way = cache.victims[set]++ & (WAYS - 1);
-    cache.tags[set].first[way] = first;
-    cache.tags[set].second[way] = second;
+    cache.tags[set].first[way] = page;
+    cache.tags[set].second[way] = key;
     index = (int)set * WAYS + way;
   }
   cache.shifts |= 1ull << r->page_shift;
   memcpy(cache.values[index], r, 32);
-  ((result *)cache.values[index])->address = r->address & ~((1ull << r->page_shift) - 1);
+  u64 serves = r->permissions & (r->flags & DIRTY ? READ | WRITE : READ);
+  ((result *)cache.values[index])->address = (r->address & ~((1ull << r->page_shift) - 1)) | serves;
   return 0;
 }
 

@@ -4,12 +4,11 @@
  * VT-d rev 5.10, 6.2 "Address Translation Caches" and 6.5 "Invalidation of Translation Caches".
  * Hardware may have any of them or none, and may lose any entry at any time: every policy is permitted.
  */
-import { WAYS } from "../../assembly/layout/caches.ts";
+import { TLB_VALUE_BYTES, WAYS } from "../../assembly/layout/caches.ts";
 import {
   CONTEXT_ORIGIN_BYTES,
   CONTEXT_VALUE_BYTES,
   IOTLB_ORIGIN_BYTES,
-  IOTLB_VALUE_BYTES,
   PASID_ORIGIN_BYTES,
   PASID_VALUE_BYTES,
   TABLE_ORIGIN_BYTES,
@@ -62,7 +61,7 @@ export class VtdTranslationCaches implements VtdCaches {
     this.sizes = { ...SIZES[kind], ...sizes };
     const { iotlb, contexts, pasids, firstTables, secondTables } = this.sizes;
     core.view.setUint32(unit + VTD.POLICY, kind === "retain" ? VTD_POLICY.RETAIN : 0, true);
-    this.#open(VTD.IOTLB, "iotlb", iotlb, IOTLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
+    this.#open(VTD.IOTLB, "iotlb", iotlb, TLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
     this.#open(VTD.CONTEXTS, "contexts", contexts, CONTEXT_VALUE_BYTES, CONTEXT_ORIGIN_BYTES);
     this.#open(VTD.PASIDS, "pasids", pasids, PASID_VALUE_BYTES, PASID_ORIGIN_BYTES);
     this.#open(VTD.FS_TABLES, "firstTables", firstTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);

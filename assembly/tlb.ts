@@ -1,0 +1,77 @@
+/**
+ * A cache of translations by request, in front of all other caches of a unit: a hit needs nothing but
+ * the request.
+ *
+ * The first word of a key is the page's address, with log2 of its bytes where that is 0; the second is
+ * who asks, and how. A value is a result's first part with, where its page's address is 0, the
+ * accesses that it serves: so one word says whether it serves, and where it leads.
+ */
+import { compare, insert, place, setOf, valueOf } from "./caches";
+import { CACHE, SECOND_WORD, SET_TAG_BYTES, TLB_VALUE_BYTES, WAYS } from "./layout/caches";
+import { RESULT, RESULT_FLAG } from "./layout/core";
+
+/** What `look` says: answered; nothing is held; what is held does not serve this access. */
+export const HIT: i32 = 1;
+export const ABSENT: i32 = 0;
+export const UNFIT: i32 = -1;
+
+/** Bytes of a word of a tag. */
+const WORD = 8;
+/** How much bigger a set's values are than its tags. */
+const SET_VALUES_RATIO = (WAYS * TLB_VALUE_BYTES) / SET_TAG_BYTES;
+
+/** First word of the key of the page around `address`. */
+// @ts-ignore: decorator
+@inline
+export function pageKey(address: u64, shift: u64): u64 {
+  return (address & ~((<u64>1 << shift) - 1)) | shift;
+}
+
+/**
+ * Looks for a page of any size that has `address`; with HIT, `result` is written.
+ * @param access REQUEST_FLAG.READ and WRITE as the request has them
+ */
+// @ts-ignore: decorator
+@inline
+export function look(tlb: usize, key: u64, address: u64, access: u32, result: usize): i32 {
+  for (let shifts = load<u64>(tlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
+    const shift = ctz(shifts);
+    const page = pageKey(address, shift);
+    const set = setOf(page, key, load<u64>(tlb, CACHE.HASH_SHIFT));
+    const tags = <usize>load<u32>(tlb, CACHE.TAGS) + set;
+    for (let hits = compare(tags, page); hits; hits &= hits - 1) {
+      const way = ctz(hits);
+      if (load<u64>(tags + way * WORD, SECOND_WORD) != key) continue;
+      const value = <usize>load<u32>(tlb, CACHE.VALUES) + set * SET_VALUES_RATIO + way * TLB_VALUE_BYTES;
+      const output = load<u64>(value, RESULT.ADDRESS);
+      if (access & ~<u32>output) return UNFIT;
+      const within = (<u64>1 << shift) - 1;
+      store<u64>(result, load<u64>(value));
+      store<u64>(result, output ^ ((output ^ address) & within), RESULT.ADDRESS);
+      v128.store(result, v128.load(value, RESULT.PAGE_SHIFT), RESULT.PAGE_SHIFT);
+      return HIT;
+    }
+  }
+  return ABSENT;
+}
+
+/**
+ * Holds the translation in `result`, for a page of 2^shift bytes.
+ * @param how what `look` said
+ * @param serves REQUEST_FLAG.READ and WRITE
+ * @returns its index
+ */
+export function keep(tlb: usize, how: i32, key: u64, address: u64, shift: u64, serves: u32, result: usize): i32 {
+  const page = pageKey(address, shift);
+  const index = how == ABSENT ? place(tlb, page, key) : insert(tlb, page, key);
+  store<u64>(tlb, load<u64>(tlb, CACHE.SHIFTS) | (<u64>1 << shift), CACHE.SHIFTS);
+  const value = valueOf(tlb, index);
+  // Word by word, as they were just written: a vector would wait for two of them to reach the cache.
+  const within = (<u64>1 << shift) - 1;
+  store<u32>(value, load<u32>(result, RESULT.CODE), RESULT.CODE);
+  store<u32>(value, load<u32>(result, RESULT.FLAGS) & ~RESULT_FLAG.UPDATED, RESULT.FLAGS);
+  store<u64>(value, (load<u64>(result, RESULT.ADDRESS) & ~within) | serves, RESULT.ADDRESS);
+  store<u64>(value, load<u64>(result, RESULT.PAGE_SHIFT), RESULT.PAGE_SHIFT);
+  store<u64>(value, load<u64>(result, RESULT.PASID), RESULT.PASID);
+  return index;
+}
