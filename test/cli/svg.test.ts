@@ -76,6 +76,10 @@ describe("walk --svg", () => {
     ).toEqual(["bit 1: must be 0"]);
   });
 
+  it("is the picture that the README shows", async () => {
+    expect(await draw(...WRITE_ONLY)).toBe(readFileSync(`${CAPTURES}../cli/write-only.svg`, "utf8"));
+  });
+
   it("cannot write where no folder is: exit 3, named", async () => {
     const { code, err } = await run([
       "walk",
