@@ -66,7 +66,7 @@ const TABLES: readonly Structure[] = [
     present: has(PASIDDIR.P),
   }),
   table("pasid-entry", "9.6", 8, "PASID table entry", { reserved: () => [PASID_RESERVED], present: has(PASID.P) }),
-  table("host-permission-entry", "3.10", 2, "host permission entry", {
+  table("host-permission-entry", "9.12", 2, "host permission entry", {
     reserved: () => [{ R0: HPTE_RESERVED.R0 }],
     present: has(HPTE.AV),
   }),
@@ -108,7 +108,7 @@ const SECOND = {
 const RECORDS: readonly Structure[] = [
   {
     name: "vtd.irte",
-    section: "VT-d 9.11",
+    section: "VT-d 9.9, 9.10",
     words: 2,
     shape: irteShape,
     reserved: (words) => {
@@ -117,10 +117,10 @@ const RECORDS: readonly Structure[] = [
     },
     present: has(IRTE.P),
   },
-  { name: "vtd.frcd", section: "VT-d 11.4.14", words: 2, shape: faultRecordShape, strict: true },
+  { name: "vtd.frcd", section: "VT-d 11.4.7.6", words: 2, shape: faultRecordShape, strict: true },
   {
     name: "vtd.page-request",
-    section: "VT-d 7.4.1",
+    section: "VT-d 7.4.1.1",
     words: 4,
     shape: () => PAGE_REQ_SHAPE,
     strict: true,
@@ -131,7 +131,7 @@ const RECORDS: readonly Structure[] = [
   { name: "vtd.ecap", section: "VT-d 11.4.3", words: 1, shape: () => ECAP_SHAPE, strict: true },
   {
     name: "vtd.rtaddr",
-    section: "VT-d 11.4.6",
+    section: "VT-d 11.4.5",
     words: 1,
     shape: () => VTD_SHAPES["RTADDR register"] as Shape,
     strict: true,
@@ -167,8 +167,8 @@ const DESCRIPTOR_FAMILY: Family = {
 export const VTD_STRUCTURES: { structures: readonly Structure[]; families: readonly Family[] } = {
   structures: [
     ...TABLES,
-    ...paging("fs-pte", "9.8", "first-stage entry", 1, FIRST),
-    ...paging("ss-pte", "9.10", "second-stage entry", 2, SECOND),
+    ...paging("fs-pte", "9.7", "first-stage entry", 1, FIRST),
+    ...paging("ss-pte", "9.8", "second-stage entry", 2, SECOND),
     ...RECORDS,
   ],
   families: [DESCRIPTOR_FAMILY],

@@ -64,7 +64,7 @@ export function queueErrorFinding({ reason }: Item<"queue-error">, line: number)
     name: `IQE.${IQEI[reason] ?? "unknown"}`,
     meaning: QUEUE_ERRORS[reason] ?? "The reason is not one of the architecture's.",
     line,
-    rules: [{ rule: "IQE: the queue stops at a descriptor that is wrong", section: "VT-d 6.5.2.8" }],
+    rules: [{ rule: "IQE: the queue stops at a descriptor that is wrong", section: "VT-d 6.5.2.11" }],
     where: "the descriptor at IQH",
     ...QUEUE_ADVICE.error,
   });
@@ -87,7 +87,7 @@ export function queueDeviceFinding(item: Item<"queue-timeout" | "queue-completio
       : "A device answered an invalidation that does not exist.",
     sid: item.sid === 0 || item.sid === NO_SID ? null : item.sid,
     line,
-    rules: [{ rule: late ? "ITE: pending waits are aborted" : "ICE: the queue goes on", section: "VT-d 6.5.2.9" }],
+    rules: [{ rule: late ? "ITE: pending waits are aborted" : "ICE: the queue goes on", section: "VT-d 6.5.2.11" }],
     ...(late ? QUEUE_ADVICE.timeout : QUEUE_ADVICE.completion),
   });
   if (item.sid === NO_SID)
@@ -148,7 +148,7 @@ export function pageRequestFinding({ unit, why, words }: Item<"page-request-refu
     name: why,
     meaning: PAGE_REQUESTS[why] ?? why,
     line,
-    rules: [{ rule: "the request is answered with Invalid Request", section: "VT-d 7.4" }],
+    rules: [{ rule: "the request is answered with Invalid Request", section: "VT-d 7.4.1" }],
     details: { unit },
     ...PAGE_REQUEST_ADVICE,
   });
@@ -172,7 +172,7 @@ export function pageRequestsLostFinding({ unit }: Item<"page-requests-lost">, li
     name: "PRO",
     meaning: "Page requests were lost: the page request queue was full.",
     line,
-    rules: [{ rule: "PRS.PRO: a page request found no room", section: "VT-d 7.4.2" }],
+    rules: [{ rule: "PRS.PRO: a page request found no room", section: "VT-d 7.4.1" }],
     details: { unit },
     ...LOST_ADVICE,
   });

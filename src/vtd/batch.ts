@@ -38,7 +38,7 @@ export class VtdBatch extends UnitBatch {
     this.#hardware.faults.record(faultOfFlags(code, sid, pasid, view.getBigUint64(at + REQUEST.ADDRESS, true), flags));
   }
 
-  /** § 3.1 0.1: what ends in a protected region is refused. */
+  /** § 11.4.8: what ends in a protected region is refused. */
   #protect(index: number): void {
     const { view } = this.core;
     const result = this.results + index * RESULT_BYTES;

@@ -57,7 +57,7 @@ export class GlobalCommands {
 
   #translationOff(): void {
     const { features, caches } = this.#parts;
-    // § 1.5: with scalable mode, turning translation off drops all that was cached for it.
+    // § 11.4.4.1: with scalable mode, turning translation off drops all that was cached for it.
     if (features.SMTS) caches.invalidateAll();
     this.#targets.reconfigure();
   }
@@ -65,7 +65,7 @@ export class GlobalCommands {
   #setRootTable(): void {
     const { registers, latched, caches, features } = this.#parts;
     latched.rtaddr = registers.get("RTADDR");
-    // § 1.5: ESRTPS = 0 leaves invalidation to software.
+    // § 6.6: ESRTPS = 0 leaves invalidation to software.
     if (features.ESRTPS) caches.invalidateAll();
     registers.setField("GSTS", GSTS.RTPS, 1);
     this.#targets.reconfigure();

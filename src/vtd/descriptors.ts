@@ -133,7 +133,7 @@ export class DescriptorSet {
    */
   classify(words: readonly bigint[], wide: boolean, legacy: boolean): DescriptorKind | IQEI {
     const found = this.#kinds.get(descriptorType(words));
-    // § 5.1: scalable-mode types exist neither in a 128-bit queue nor in legacy mode.
+    // § 6.5.2: scalable-mode types exist neither in a 128-bit queue nor in legacy mode.
     if (!found || (found.kind.wide && (!wide || legacy))) return IQEI.TYPE;
     const { kind, layout } = found;
     if (unnamedBits(layout, words).some((bits) => bits !== 0n)) return IQEI.RESERVED;
@@ -145,7 +145,7 @@ export class DescriptorSet {
   #isReserved(kind: DescriptorKind, granularity: number, words: readonly bigint[]): boolean {
     if (kind.granularity?.reserved.includes(granularity)) return true;
     if (kind.type !== TYPE.IOTLB_INV || granularity !== GRANULARITY.SELECTIVE) return false;
-    // § 5.2: page-selective needs CAP.PSI, and an address mask up to CAP.MAMV.
+    // § 6.5.2.3: page-selective needs CAP.PSI, and an address mask up to CAP.MAMV.
     return !this.#features.PSI || getField(words, IOTLB_INV.AM) > BigInt(this.#features.MAMV);
   }
 }

@@ -95,7 +95,7 @@ export class VtdDevice extends EndpointLog {
     if (!outcome.ok) return completion;
     return {
       ...completion,
-      // § 3.11: EXE is 0.
+      // § 4.1.2: EXE is 0.
       execute: false,
       untranslatedOnly: this.#port.untranslatedOnly(),
       nonSnooped: vtdAttributes(outcome.attributes).snoop,
@@ -116,7 +116,7 @@ export class VtdDevice extends EndpointLog {
     interrupt?: () => InterruptOutcome,
   ): DmaFailure | undefined {
     checkBigInt("address", address, 0n, 0xffff_ffff_ffff_ffffn);
-    // § 3.1: a request does not cross 4 KiB; the addresses wrap as a device's counter does.
+    // § 3.13: a request does not cross 4 KiB; the addresses wrap as a device's counter does.
     for (let done = 0, count = 0; done < bytes || (bytes === 0 && count === 0); done += count) {
       const at = BigInt.asUintN(64, address + BigInt(done));
       count = Math.min(bytes - done, PAGE - Number(at % BigInt(PAGE)));

@@ -63,7 +63,7 @@ export class DeviceMessages {
   }
 }
 
-/** § 5.2: with S = 1 the lowest zero bit from bit 12 up gives the size; all ones is everything. */
+/** § 6.5.2.5: with S = 1 the lowest zero bit from bit 12 up gives the size; all ones is everything. */
 function rangeOf(address: bigint, sized: boolean): { address: bigint; size: bigint } {
   let shift = BigInt(PAGE_SHIFT);
   if (!sized) return { address, size: 1n << shift };

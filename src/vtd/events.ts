@@ -31,7 +31,7 @@ export class EventInterrupt {
   /** Software wrote the control register, or the event was raised. */
   sendIfUnmasked(): void {
     const control = `${this.#prefix}CTL`;
-    // § 4.5: IM = 1 holds the message; unmasking sends what is pending, once.
+    // § 7.3: IM = 1 holds the message; unmasking sends what is pending, once.
     if (this.#registers.has(control, EVENT_CTL.IM) || !this.#registers.has(control, EVENT_CTL.IP)) return;
     this.#registers.setField(control, EVENT_CTL.IP, 0);
     const address = (this.#registers.get(`${this.#prefix}UADDR`) << UPPER) | this.#registers.get(`${this.#prefix}ADDR`);

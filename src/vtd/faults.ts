@@ -50,19 +50,19 @@ export class FaultLog {
     this.#event = event;
     this.#compress = compress;
     this.#slots = Array.from({ length: features.NFR + 1 }, (_, i) => `FRCD${i}`);
-    // § 4.4: address bits above the widest table that the unit walks read 0.
+    // § 11.4.7.6: address bits above the widest table that the unit walks read 0.
     const width = widestAddress(features);
     this.#informationMask = maskOf(FRCD.FI) & ((1n << BigInt(width)) - 1n);
   }
 
   /** Records a fault that neither FPD nor the kind of request keeps from being recorded. */
   record(fault: FaultRecord): void {
-    // § 4.3 step 2: after an overflow nothing is recorded until software clears it.
+    // § 7.2.1: after an overflow nothing is recorded until software clears it.
     if (this.#registers.has("FSTS", FSTS.PFO)) return;
-    // § 4.3 step 3
+    // § 7.2.1
     if (this.#compress && this.#hasRecordOf(fault.sid)) return;
     const slot = this.#slots[this.index] as string;
-    // § 4.3 step 4: the slot is still pending. This raises no event by itself.
+    // § 7.2.1: the slot is still pending. This raises no event by itself.
     if (this.#registers.has(slot, FRCD.F)) {
       this.#registers.setField("FSTS", FSTS.PFO, 1);
       return;
@@ -70,7 +70,7 @@ export class FaultLog {
     this.#registers.set(slot, this.#encode(fault));
     const { index } = this;
     this.index = (index + 1) % this.#slots.length;
-    // § 4.3 step 6
+    // § 7.2.1
     if (!this.#registers.has("FSTS", FSTS.PPF)) {
       this.#registers.setField("FSTS", FSTS.FRI, index);
       this.raise(FSTS.PPF);
@@ -94,7 +94,7 @@ export class FaultLog {
 
   /** Software cleared status bits. */
   statusCleared(): void {
-    // § 4.5: with the last cause gone a message not yet sent is not sent any more.
+    // § 7.3: with the last cause gone a message not yet sent is not sent any more.
     if ((this.#registers.get("FSTS") & CAUSES) === 0n) this.#event.clear();
   }
 
@@ -112,7 +112,7 @@ export class FaultLog {
     record = putBits(record, FRCD.T1, type === "read" || type === "atomic");
     record = putBits(record, FRCD.T2, type === "page" || type === "atomic");
     if (this.#features.DT) record = putBits(record, FRCD.AT, at);
-    // § 4.4: PP is for a PASID that the request carried, not for RID_PASID.
+    // § 11.4.7.6: PP is for a PASID that the request carried, not for RID_PASID.
     if (pasid !== undefined && this.#features.PASID) {
       record = putBits(record, FRCD.PP, 1);
       record = putBits(record, FRCD.PV, pasid);

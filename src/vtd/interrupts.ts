@@ -86,13 +86,13 @@ export class InterruptRemapper {
   #decide(sid: number, address: bigint, data: number): DeliveredInterrupt | Blocked {
     const { features, registers, latched } = this.#parts;
     const extended = getBits(latched.irta, IRTA.EIME) === 1n;
-    // § 3.10 I1
+    // § 5.1.4
     if (!registers.has("GSTS", GSTS.IRES)) {
       return features.IRREQ ? { code: REASON.IR_DISABLED } : { ok: true, address, data, remapped: false };
     }
-    // § 3.10 I2
+    // § 5.1.4
     if (features.EIMER && !extended) return { code: REASON.IR_MODE };
-    // § 3.10 I3: compatibility format
+    // § 5.1.4: compatibility format
     if (!getBits(address, INTERRUPT_ADDRESS.FORMAT)) {
       const passes = !extended && registers.has("GSTS", GSTS.CFIS);
       return passes ? { ok: true, address, data, remapped: false } : { code: REASON.IR_COMPATIBILITY };
@@ -104,7 +104,7 @@ export class InterruptRemapper {
     const { latched, bus, features } = this.#parts;
     const withSubhandle = getBits(address, INTERRUPT_ADDRESS.SHV) === 1n;
     const message = BigInt(data);
-    // § 3.10 I4
+    // § 5.1.4
     if (withSubhandle && getBits(message, INTERRUPT_DATA.RESERVED)) return { code: REASON.IR_RESERVED_REQUEST };
     const high = getBits(address, INTERRUPT_ADDRESS.HANDLE_HIGH) << BigInt(HANDLE_LOW_BITS);
     const handle = Number(getBits(address, INTERRUPT_ADDRESS.HANDLE_LOW) | high);
@@ -112,10 +112,10 @@ export class InterruptRemapper {
     const index = sum % 2 ** 16;
     const entries = 2 ** (Number(getBits(latched.irta, IRTA.S)) + 1);
     const at = (latched.irta & maskOf(IRTA.IRTA)) + BigInt(index * IRTE_BYTES);
-    // § 3.10 I5: the sum does not wrap.
+    // § 5.1.4: the sum does not wrap.
     if (sum >= entries || at >> BigInt(features.HAW)) return { code: REASON.IR_INDEX, index };
     const entry = bus.readWords(at, IRTE_WORDS);
-    // § 3.10 I6
+    // § 5.1.4
     if (!entry) return { code: REASON.IR_ACCESS, index };
     const failed = checkEntry(entry, sid, extended);
     if (failed !== undefined) return { code: failed, index, suppressed: getField(entry, IRTE.FPD) === 1n };
@@ -123,7 +123,7 @@ export class InterruptRemapper {
   }
 }
 
-/** Why an entry does not serve the requester, in the order of § 3.10 I7 to I9. */
+/** Why an entry does not serve the requester, in the order of § 5.1.4.1. */
 function checkEntry(entry: readonly bigint[], sid: number, extended: boolean): REASON | undefined {
   if (!getField(entry, IRTE.P)) return REASON.IR_NOT_PRESENT;
   const reserved = extended ? RESERVED_EXTENDED : RESERVED_XAPIC;
@@ -153,7 +153,7 @@ function isFrom(entry: readonly bigint[], svt: SVT, sid: number): boolean {
   return true;
 }
 
-/** § 3.10 I11: what a remapped interrupt looks like to the processors. */
+/** § 5.1.4: what a remapped interrupt looks like to the processors. */
 function messageOf(entry: readonly bigint[], extended: boolean): { address: bigint; data: number } {
   const field = (name: number) => getField(entry, name);
   const destination = field(extended ? IRTE.DST : IRTE.DST_XAPIC);

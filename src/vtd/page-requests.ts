@@ -57,13 +57,13 @@ export class PageRequestQueue {
    */
   submit(request: PageRequest, target?: PageRequestTarget): PageRequestOutcome {
     const { registers } = this.#parts;
-    // § 7.3 R4: after an overflow everything is refused until software clears it.
+    // § 7.4.1: after an overflow everything is refused until software clears it.
     if (registers.has("PRS", PRS.PRO)) return this.#refuse(request);
     const bytes = 2 ** (Number(registers.getField("PQA", PQA.PQS)) + LOG2_PAGE_REQS) * PAGE_REQ_BYTES;
     const head = Number(registers.getInPlace("PQH", PQ_POINTER.POINTER)) % bytes;
     const tail = Number(registers.getInPlace("PQT", PQ_POINTER.POINTER)) % bytes;
     const next = (tail + PAGE_REQ_BYTES) % bytes;
-    // § 7.3 R5: one entry stays free.
+    // § 7.4.1: one entry stays free.
     if (next === head) {
       this.#raise(PRS.PRO);
       return this.#refuse(request);
@@ -77,7 +77,7 @@ export class PageRequestQueue {
     return "queued";
   }
 
-  /** A request that faulted on its way: § 7.3 R2, R3. */
+  /** A request that faulted on its way: § 7.4.1. */
   reject(request: PageRequest): PageRequestOutcome {
     return this.#answer(request, RESPONSE.INVALID_REQUEST, "invalid");
   }
@@ -98,7 +98,7 @@ export class PageRequestQueue {
   }
 
   #refuse(request: PageRequest): PageRequestOutcome {
-    // § 7.3 R8: nobody waits for an answer to a stop marker.
+    // § 7.4.1: nobody waits for an answer to a stop marker.
     if (this.#parts.features.SMS && isStopMarker(request)) return "dropped";
     return this.#answer(request, RESPONSE.SUCCESS, "retry");
   }
@@ -110,7 +110,7 @@ export class PageRequestQueue {
     return outcome;
   }
 
-  /** § 7.3 R6: software may have made the page present already; nothing cached may say otherwise. */
+  /** § 7.4.1: software may have made the page present already; nothing cached may say otherwise. */
   #invalidate({ address }: PageRequest, { did, pgtt, pasid }: PageRequestTarget): void {
     const { caches } = this.#parts;
     if (pgtt === PGTT.FIRST_STAGE) caches.invalidatePasidIotlb(P_IOTLB_G.PAGE, did, pasid, address, 0, false);

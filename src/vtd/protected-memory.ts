@@ -49,7 +49,7 @@ export class ProtectedMemory {
 
   #add(prefix: string): void {
     const first = this.#registers.get(`${prefix}BASE`);
-    // § 1.2: the limit's unused low bits count as ones; a limit below the base is no region.
+    // § 11.4.8.3: the limit's unused low bits count as ones; a limit below the base is no region.
     const alignment = maskOf(PROTECTED_REGION.ADDR);
     const last = this.#registers.get(`${prefix}LIMIT`) + BigInt.asUintN(64, ~alignment);
     if (last >= first) this.#regions.push({ first, last });

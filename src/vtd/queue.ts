@@ -94,7 +94,7 @@ export class InvalidationQueue {
     // A guest that changes IQA under way finds its head within the new queue, on a descriptor.
     const left = Number(registers.getInPlace("IQH", IQ_POINTER.POINTER)) % size;
     const head = left - (left % bytes);
-    // § 5.5: tail beyond the queue, then tail alignment, come before anything is fetched.
+    // § 6.5.2.11: tail beyond the queue, then tail alignment, come before anything is fetched.
     if (tail >= size) return this.#stop(head, [], IQEI.INVALID_TAIL);
     if (wide && registers.has("IQT", IQ_POINTER.ODD)) return this.#stop(head, [], IQEI.TAIL_ALIGNMENT);
     if (head === tail) return this.#settle(head);
@@ -117,14 +117,14 @@ export class InvalidationQueue {
 
   /** Software wrote ICS. */
   statusWritten(): void {
-    // § 5.6: with IWC cleared a message not yet sent is not sent any more.
+    // § 6.5.2.10: with IWC cleared a message not yet sent is not sent any more.
     if (!this.#parts.registers.has("ICS", ICS.IWC)) this.#completion.clear();
   }
 
   /** Software cleared FSTS bits. */
   errorsCleared(): void {
     const { registers } = this.#parts;
-    // § 5.5: each code means something only while its status bit is set.
+    // § 6.5.2.11: each code means something only while its status bit is set.
     if (this.#parts.features.QI && !registers.has("FSTS", FSTS.IQE))
       registers.setField("IQERCD", IQERCD.IQEI, IQEI.NONE);
   }
@@ -137,7 +137,7 @@ export class InvalidationQueue {
     this.#unanswered = [...unanswered];
   }
 
-  /** § 5.1: enabled, and neither IQE nor ITE stands. */
+  /** § 6.5.2: enabled, and neither IQE nor ITE stands. */
   #isFetching(): boolean {
     const { registers } = this.#parts;
     return registers.has("GSTS", GSTS.QIES) && !registers.has("FSTS", FSTS.IQE) && !registers.has("FSTS", FSTS.ITE);
@@ -173,7 +173,7 @@ export class InvalidationQueue {
     const [first] = this.#unanswered;
     if (first === undefined) return false;
     this.#unanswered = [];
-    // § 5.5: the first error is kept.
+    // § 6.5.2.11: the first error is kept.
     this.#parts.registers.setField("IQERCD", IQERCD.ITESID, first);
     this.#faults.raise(FSTS.ITE);
     return true;
@@ -248,14 +248,14 @@ export class InvalidationQueue {
 
   /** Everything before it is complete: status write, then the completion event. */
   #wait(words: readonly bigint[]): boolean {
-    // § 5.5: a time-out aborts the waits that are pending; their completion is never told.
+    // § 6.5.2.11: a time-out aborts the waits that are pending; their completion is never told.
     if (this.#timeOut()) return false;
     if (getField(words, INV_WAIT.SW)) {
-      // § 5.2: where the status goes nowhere, the architecture leaves the outcome open; it is lost.
+      // § 6.5.2.9: where the status goes nowhere, the architecture leaves the outcome open; it is lost.
       this.#parts.bus.write32(getInPlace(words, INV_WAIT.STATUS_ADDR), Number(getField(words, INV_WAIT.STATUS_DATA)));
     }
     const { registers } = this.#parts;
-    // § 5.6: with IWC set already there is no new event.
+    // § 6.5.2.10: with IWC set already there is no new event.
     if (getField(words, INV_WAIT.IF) && !registers.has("ICS", ICS.IWC)) {
       registers.setField("ICS", ICS.IWC, 1);
       this.#completion.raise();
@@ -263,7 +263,7 @@ export class InvalidationQueue {
     return true;
   }
 
-  /** § 5.2: address bits beyond the guest address width are ignored. */
+  /** § 6.5.2.9: address bits beyond the guest address width are ignored. */
   #guestAddress(address: bigint): bigint {
     return address & ((1n << BigInt(this.#parts.features.MGAW + 1)) - 1n);
   }

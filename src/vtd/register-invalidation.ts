@@ -30,7 +30,7 @@ export class RegisterInvalidation {
       const did = field(CCMD.DID) & domainMask(features.ND);
       caches.invalidateContext(granularity, did, field(CCMD.SID), field(CCMD.FM), true);
     }
-    // § 1.7: CAIG tells what was done; 0 is "nothing".
+    // § 11.4.6.1: CAIG tells what was done; 0 is "nothing".
     registers.setField("CCMD", CCMD.CAIG, granularity);
     registers.setField("CCMD", CCMD.ICC, 0);
   }
@@ -55,7 +55,7 @@ export class RegisterInvalidation {
     const { registers, features } = this.#parts;
     const asked: GRANULARITY = Number(registers.getField("IOTLB", IOTLB_REG.IIRG));
     if (asked !== GRANULARITY.SELECTIVE) return asked;
-    // § 1.7: without page-selective invalidation the domain goes; too large a mask is an error.
+    // § 11.4.6.3: without page-selective invalidation the domain goes; too large a mask is an error.
     if (!features.PSI) return GRANULARITY.DOMAIN;
     return registers.getField("IVA", IVA.AM) > BigInt(features.MAMV) ? GRANULARITY.RESERVED : asked;
   }

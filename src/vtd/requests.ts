@@ -53,14 +53,14 @@ export function faultOfFlags(reason: number, sid: number, pasid: number, address
 /** Takes a page request along the way to its PASID entry, and queues or answers it. */
 export function walkPageRequest(walker: VtdWalker, hardware: VtdHardware, request: PageRequest): PageRequestOutcome {
   const { sid, pasid, address, privileged = false, execute = false } = request;
-  // § 7.3 R1: while translation is off, and without page requests at all, nobody hears it.
+  // § 7.4.1: while translation is off, and without page requests at all, nobody hears it.
   if (!hardware.translates || !hardware.parts.features.PRS) return "dropped";
   const flags = REQUEST_FLAG.PAGE_REQUEST | (pasid === undefined ? 0 : REQUEST_FLAG.PASID);
   const low = Number(BigInt.asUintN(32, address));
   const code = walker.walk(sid, pasid ?? 0, low, Number(address >> 32n), flags);
   const { result } = walker;
   if (code) {
-    // § 7.3 R2, R3
+    // § 7.4.1
     if (result.flags & RESULT_FLAG.RECORD) {
       const fault: FaultRecord = { reason: code, sid, information: address, type: "page", at: 0, privileged, execute };
       hardware.faults.record(pasid === undefined ? fault : { ...fault, pasid });

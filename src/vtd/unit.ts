@@ -176,9 +176,9 @@ export class VtdUnit {
   unexpectedCompletion(sid: number): void {
     checkInteger("sid", sid, 0, MAX_SOURCE_ID);
     const { registers, faults, parts, translates } = this.#hardware;
-    // § 3.1 0.6: without translation there is nothing that could complete.
+    // § 4.2.3: without translation there is nothing that could complete.
     if (!translates || !parts.features.DT) return;
-    // § 5.5: the first error is kept.
+    // § 6.5.2.11: the first error is kept.
     if (!registers.has("FSTS", FSTS.ICE)) registers.setField("IQERCD", IQERCD.ICESID, sid);
     faults.raise(FSTS.ICE);
   }
@@ -268,5 +268,5 @@ function checkPageRequest({ sid, pasid, address, group }: PageRequest): void {
   checkInteger("group", group ?? 0, 0, MAX_GROUP);
 }
 
-/** § 3.1 0.1: an access to a protected region is blocked silently. */
+/** § 11.4.8: an access to a protected region is blocked silently. */
 const PROTECTED: Fault = silentFault("ur", "PMR");

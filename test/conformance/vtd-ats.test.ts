@@ -8,7 +8,7 @@ const D = 0x40n;
 /** No rights: what "go and ask software" looks like to a device. */
 const NOTHING = { status: "success", read: false, write: false, untranslatedOnly: false };
 
-describe("Address translation services, VT-d 5.10 3.14, 4.2", () => {
+describe("Address translation services, VT-d 5.10 4.2", () => {
   it("VTD-065 a page that is not there is a completion without rights, and no record", () => {
     const rig = new Rig();
     const { contextEntry, fs } = rig.scalable({ context: [DTE | PASIDE, 0n] });

@@ -15,7 +15,7 @@ function setMessage(rig: Rig): void {
 }
 const MESSAGE = [0x1200_0000_fee0_1000n, 0x41];
 
-describe("Primary fault logging, VT-d 5.10 7.3, 11.4.14", () => {
+describe("Primary fault logging, VT-d 5.10 7.2, 7.3, 11.4.7", () => {
   it("VTD-071 a record tells requester, page, reason, type, address type, PASID, privilege and execute", () => {
     const rig = new Rig({ MAX: 7 });
     const { contextEntry } = rig.scalable({ context: [PASIDE | DTE, 0n], words: [0n, 0n, SRE] });

@@ -21,7 +21,7 @@ function allocate(rig: Rig): number | undefined {
 }
 const free = (rig: Rig, pasid: number) => rig.w64(VCMD, 2n | (BigInt(pasid) << 16n));
 
-describe("Virtual command interface, VT-d 5.10 11.4.44", () => {
+describe("Virtual command interface, VT-d 5.10 11.4.16", () => {
   it("VTD-102 allocation gives distinct PASIDs up to the limit, then code 16; freeing makes room", () => {
     const rig = unit(20);
     const got = Array.from({ length: 20 }, () => allocate(rig));

@@ -181,7 +181,7 @@ function compare({ units, regions }: Seen, findings: AcpiFinding[]): void {
       findings.push({
         offset: unit.offset,
         problem: "a unit after the one that serves all other devices of its segment",
-        why: "VT-d 8.4: INCLUDE_PCI_ALL comes last; a first match gives the devices to the wrong unit",
+        why: "VT-d 8.3: INCLUDE_PCI_ALL comes last; a first match gives the devices to the wrong unit",
       });
     }
   }

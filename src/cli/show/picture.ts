@@ -169,7 +169,7 @@ function fieldLines({ words }: TraceStep, shape: Shape, marked: ReadonlySet<stri
 }
 
 /** The largest table that an address can lead to: entries of a 64 KiB granule, or a linear stream table. */
-const REACH = 1n << 26n;
+const REACH = 0x400_0000n;
 
 function leadingLine(lines: readonly FieldLine[], next: bigint): number | undefined {
   let best: number | undefined;
@@ -190,7 +190,7 @@ function wordsOf(
   const fields = fieldsOf(shape.layout).filter(({ name }) => !shape.unused?.includes(name) || marked.has(name));
   return words.flatMap((value, index) => {
     const runs: Run[] = fields
-      .filter(({ lsb }) => lsb >> 6 === index)
+      .filter(({ lsb }) => Math.floor(lsb / WORD_BITS) === index)
       .map(({ name, field, msb, lsb }) => ({
         msb: msb % WORD_BITS,
         lsb: lsb % WORD_BITS,
