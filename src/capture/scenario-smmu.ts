@@ -119,7 +119,7 @@ class SmmuRun implements ScenarioTarget<SmmuScenarioRequest> {
     if (permitted.some((verdict) => wording(verdict) === found)) this.report.agree++;
     else if (permitted.some((verdict) => wording(withTtRnW(verdict)) === found)) {
       this.report.agree++;
-      const because = "TTRnW: 1 where reading a descriptor failed, IHI 0070 7.3.15; the recording leaves the field out";
+      const because = "TTRnW: 1 where reading a descriptor failed, IHI 0070 7.3.12; the recording leaves the field out";
       this.report.corrected.push({ ...difference, because });
     } else if (this.#stopped && this.#caches) {
       this.report.agree++;
