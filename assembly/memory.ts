@@ -32,8 +32,7 @@ export const BUS_ERROR: i32 = -1;
 // @ts-ignore: decorator
 @inline
 export function fetch(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
-  const offset = gpa - load<u64>(GUEST.BASE0);
-  if (offset < load<u64>(GUEST.SIZE0)) return <usize>load<u32>(GUEST.PTR0) + <usize>offset;
+  if (gpa - load<u64>(GUEST.BASE0) < load<u64>(GUEST.SIZE0)) return <usize>gpa + load<u32>(GUEST.DELTA0);
   return fetchElsewhere(unit, gpa, bytes, slot);
 }
 
@@ -44,17 +43,16 @@ export function fetch(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
 // @ts-ignore: decorator
 @inline
 export function fetchLinear(gpa: u64): usize {
-  const offset = gpa - load<u64>(GUEST.BASE0);
-  if (offset >= load<u64>(GUEST.SIZE0)) {
-    const above = gpa - load<u64>(GUEST.BASE1);
-    return above < load<u64>(GUEST.SIZE1) ? <usize>load<u32>(GUEST.PTR1) + <usize>above : 0;
+  // All that awaits `gpa` is one addition: a walk is a chain of these.
+  let delta = load<u32>(GUEST.DELTA0);
+  if (gpa - load<u64>(GUEST.BASE0) >= load<u64>(GUEST.SIZE0)) {
+    delta = gpa - load<u64>(GUEST.BASE1) < load<u64>(GUEST.SIZE1) ? load<u32>(GUEST.DELTA1) : -<u32>gpa;
   }
-  return <usize>load<u32>(GUEST.PTR0) + <usize>offset;
+  return <usize>gpa + delta;
 }
 
 function fetchElsewhere(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
-  const offset = gpa - load<u64>(GUEST.BASE1);
-  if (offset < load<u64>(GUEST.SIZE1)) return <usize>load<u32>(GUEST.PTR1) + <usize>offset;
+  if (gpa - load<u64>(GUEST.BASE1) < load<u64>(GUEST.SIZE1)) return <usize>gpa + load<u32>(GUEST.DELTA1);
   const region = find(gpa, bytes);
   if (region < 0) return 0;
   const ptr = linear(region, gpa);

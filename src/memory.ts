@@ -251,13 +251,14 @@ export class GuestMemory {
     const linear = this.#regions.filter((region) => !region.host);
     linear.sort((a, b) => (a.size > b.size ? -1 : 1));
     const open = this.#poisons.length === 0;
-    const segment = (at: { base: number; size: number; ptr: number }, region: Region | undefined) => {
-      view.setBigUint64(at.base, region?.base ?? 0n, true);
-      view.setBigUint64(at.size, open && region ? region.size : 0n, true);
-      view.setUint32(at.ptr, region?.ptr ?? NO_POINTER, true);
+    const segment = (at: { base: number; size: number; delta: number }, region: Region | undefined) => {
+      const { base, size, ptr } = region ?? { base: 0n, size: 0n, ptr: NO_POINTER };
+      view.setBigUint64(at.base, base, true);
+      view.setBigUint64(at.size, open ? size : 0n, true);
+      view.setUint32(at.delta, Number(BigInt.asUintN(32, BigInt(ptr) - base)), true);
     };
-    segment({ base: GUEST.BASE0, size: GUEST.SIZE0, ptr: GUEST.PTR0 }, linear[0]);
-    segment({ base: GUEST.BASE1, size: GUEST.SIZE1, ptr: GUEST.PTR1 }, linear[1]);
+    segment({ base: GUEST.BASE0, size: GUEST.SIZE0, delta: GUEST.DELTA0 }, linear[0]);
+    segment({ base: GUEST.BASE1, size: GUEST.SIZE1, delta: GUEST.DELTA1 }, linear[1]);
     view.setUint32(GUEST.REGIONS, this.#regions.length, true);
     this.#regions.forEach((region, i) => {
       const at = GUEST.REGION_TABLE + i * REGION_BYTES;

@@ -18,14 +18,14 @@ export const NO_POINTER = 0;
  * while an address is poisoned, goes through the region table.
  */
 export enum GUEST {
-  /** u64 guest address, u64 bytes (0 = closed), u32 linear pointer of the first segment. */
+  /** u64 guest address, u64 bytes (0 = closed) of the first segment; u32 linear pointer - guest address there. */
   BASE0 = 64,
   SIZE0 = 72,
-  PTR0 = 80,
+  DELTA0 = 80,
   /** The same of the second segment. */
   BASE1 = 88,
   SIZE1 = 96,
-  PTR1 = 104,
+  DELTA1 = 104,
   /** u32 number of regions, and of poisoned ranges. */
   REGIONS = 108,
   POISONS = 112,

@@ -80,7 +80,7 @@ export class WalkerWorld {
     const region = ({ base, pages }: { base: bigint; pages: number }) => ({ base, size: BigInt(pages * PAGE_BYTES) });
     this.memory = new GuestMemory({ ram: [region(LOW), { ...region(HIGH), host }, { ...region(ROM), host }] });
     const { u8, view } = this.memory.core;
-    const low = view.getUint32(GUEST.PTR0, true);
+    const low = (view.getUint32(GUEST.DELTA0, true) + Number(LOW.base)) >>> 0;
     const bytes = u8.subarray(low, low + LOW.pages * PAGE_BYTES);
     this.areas = [{ base: LOW.base, bytes, writable: true }, ...hosted];
   }
