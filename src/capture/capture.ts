@@ -72,7 +72,7 @@ const MAX_SID = { vtd: 0xffff, smmuv3: 0xffff_ffff } as const;
 const MAX_TAG = 0xffff_ffff;
 const MAX_PASID = 0xfffff;
 const MAX_REGISTER = 0x100_0000;
-const IOMMUS = ["vtd", "smmuv3"] as const;
+export const IOMMUS: readonly ["vtd", "smmuv3"] = ["vtd", "smmuv3"];
 const ACCESSES = ["r", "w", "x"] as const;
 const MIB = 1_048_576n;
 
@@ -99,7 +99,7 @@ export function parseCapture(json: string, pages: Uint8Array, names: CaptureName
     ramBase,
     ramBytes,
     ram: [{ base: ramBase, size: ramBytes }],
-    registers: parseRegisters(root.at("registers"), iommu),
+    registers: requireRegisters(root.at("registers"), iommu),
     devices: optionalEntries(root.at("devices")).map(([address, value]) =>
       parseDevice(address, value, sourceIds, MAX_SID[iommu]),
     ),
@@ -124,7 +124,15 @@ const REQUIRED: Readonly<Record<ImageIommu, readonly number[]>> = {
   smmuv3: [PAGE0.IDR0, PAGE0.IDR1, PAGE0.IDR5, PAGE0.CR0, PAGE0.STRTAB_BASE, PAGE0.STRTAB_BASE_CFG],
 };
 
-function parseRegisters(json: Json, iommu: ImageIommu): RegisterDump {
+function requireRegisters(json: Json, iommu: ImageIommu): RegisterDump {
+  const registers = new RegisterDump(parseRegisters(json));
+  // Recorders leave out registers that read 0, one half of a 64-bit register included.
+  for (const offset of REQUIRED[iommu]) if (!registers.has(offset)) json.at(hex(offset)).refuse("is missing");
+  return registers;
+}
+
+/** 32-bit words by offset. @throws InputError */
+export function parseRegisters(json: Json): Map<number, number> {
   const values = new Map<number, number>();
   for (const [offset, value] of json.entries()) {
     if (!/^0x[0-9a-f]+$/i.test(offset)) value.refuse(`"${offset}" is not a hexadecimal offset`);
@@ -133,11 +141,7 @@ function parseRegisters(json: Json, iommu: ImageIommu): RegisterDump {
     if (values.has(at)) value.refuse(`register ${hex(at)} is given twice`);
     values.set(at, Number(value.hex(32)));
   }
-  for (const offset of REQUIRED[iommu]) {
-    // Recorders leave out registers that read 0, one half of a 64-bit register included.
-    if (!values.has(offset) && !values.has(offset + 4)) json.at(hex(offset)).refuse("is missing");
-  }
-  return new RegisterDump(values);
+  return values;
 }
 
 /** `[ssss:]bb:dd.f`, a PCI address; undefined when it is not one. */

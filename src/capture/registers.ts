@@ -1,4 +1,7 @@
 /** Register values as somebody found them, and where. */
+
+const WORD = 32;
+
 export class RegisterDump {
   readonly #values: ReadonlyMap<number, number>;
   readonly #sources: ReadonlyMap<number, string>;
@@ -18,16 +21,27 @@ export class RegisterDump {
   }
 
   read64(offset: number): bigint {
-    return (BigInt(this.read32(offset + 4)) << 32n) | BigInt(this.read32(offset));
+    return (BigInt(this.read32(offset + 4)) << BigInt(WORD)) | BigInt(this.read32(offset));
   }
 
-  /** Whether the word, or the one above it, was given. */
-  has(offset: number): boolean {
-    return this.#values.has(offset) || this.#values.has(offset + 4);
+  /** Whether the register was given; of one of 64 bits a half is enough. */
+  has(offset: number, bits: 32 | 64 = 64): boolean {
+    return this.#values.has(offset) || (bits > WORD && this.#values.has(offset + 4));
   }
 
-  /** "iommu_regset", "--rtaddr" and so on; "" where nobody said. */
+  /** "iommu_regset in x.txt", "--rtaddr" and so on; "" where nobody said. */
   source(offset: number): string {
     return this.#sources.get(offset) ?? "";
+  }
+
+  /** The same registers but for one. */
+  with(offset: number, bits: 32 | 64, value: bigint, source: string): RegisterDump {
+    const values = new Map(this.#values).set(offset, Number(BigInt.asUintN(WORD, value)));
+    const sources = new Map(this.#sources).set(offset, source);
+    if (bits > WORD) {
+      values.set(offset + 4, Number(value >> BigInt(WORD)));
+      sources.set(offset + 4, source);
+    }
+    return new RegisterDump(values, sources);
   }
 }

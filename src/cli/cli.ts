@@ -1,4 +1,5 @@
 /** Picks the verb, and turns what went wrong into one line and an exit code. */
+import { MissingRegisters } from "../capture/image/unit.ts";
 import { InputError } from "../capture/input.ts";
 import { acpi } from "./acpi.ts";
 import { decode } from "./decode.ts";
@@ -69,7 +70,8 @@ async function run(verb: Verb, args: readonly string[], io: Io): Promise<number>
       return EXIT.USAGE;
     }
     if (error instanceof InputError) {
-      io.err(`iommulator ${verb.name}: ${error.message}\n`);
+      const advice = error instanceof MissingRegisters ? error.advice : "";
+      io.err(`iommulator ${verb.name}: ${error.message}\n${advice}`);
       return EXIT.INPUT;
     }
     throw error;

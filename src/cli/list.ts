@@ -1,32 +1,38 @@
 /** `list`: what a capture is, its devices and its PASIDs. */
 import type { Capture } from "../capture/capture.ts";
 import { loadCapture } from "../capture/node/files.ts";
+import { isCapture } from "../capture/node/image.ts";
 import { hex } from "../check.ts";
+import { IMAGE_HELP, IMAGE_OPTIONS, imageOptions } from "./image.ts";
 import type { Io } from "./io.ts";
-import { type Paint, wrap } from "./paint.ts";
+import type { Paint } from "./paint.ts";
+import { listDump } from "./show/dump.ts";
+import { FEW, labelled, MIB } from "./show/labels.ts";
 import { EXIT, readArguments, type Verb } from "./verb.ts";
 
 export const list: Verb = {
   name: "list",
-  summary: "what a capture holds: machine, devices, PASIDs, pages, expected translations",
-  form: "list CAPTURE [--all] [--json]",
-  help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
---all       every PASID and every kind of page, not the first few
+  summary: "what a capture or a dump holds: machine, memory, registers, devices, PASIDs",
+  form: "list IMAGE [--all] [--json] ...",
+  help: `${IMAGE_HELP}--all       every PASID and every kind of page, not the first few
 
 example:
   npm run -s cli -- list test/captures/A-vtd-sva.json
 `,
   async run(args, io: Io) {
-    const { positionals, json, paint, flag } = readArguments(args, io, { all: { type: "boolean" } }, [1, 1]);
-    const capture = loadCapture(positionals[0] as string);
-    io.out(json ? `${JSON.stringify(listToJson(capture))}\n` : describeCapture(capture, paint, flag("all")));
+    const options = { ...IMAGE_OPTIONS, all: { type: "boolean" } } as const;
+    const given = readArguments(args, io, options, [1, 1], "an image");
+    const { json, paint, flag } = given;
+    const file = given.positionals[0] as string;
+    if (isCapture(file)) {
+      const capture = loadCapture(file);
+      io.out(json ? `${JSON.stringify(listToJson(capture))}\n` : describeCapture(capture, paint, flag("all")));
+    } else listDump(file, imageOptions(given), { json, paint, all: flag("all") }, io);
     return EXIT.OK;
   },
 };
 
 const IOMMU_NAMES = { vtd: "Intel VT-d", smmuv3: "Arm SMMUv3" } as const;
-const FEW = 8;
-const MIB = 1_048_576n;
 
 /** A capture in a dozen lines. */
 export function describeCapture(capture: Capture, paint: Paint, all: boolean): string {
@@ -34,20 +40,12 @@ export function describeCapture(capture: Capture, paint: Paint, all: boolean): s
   const faults = expected.filter((row) => !row.ok).length;
   return [
     `${paint("bold", capture.name)}: ${IOMMU_NAMES[capture.iommu]} tables written by Linux ${capture.kernel}\n`,
-    line(paint, "machine", `${capture.machine}, ${capture.ramBytes / MIB} MiB at ${hex(capture.ramBase)}`),
-    line(paint, "pages", pagesByRole(capture, all)),
-    line(paint, "expected", `${expected.length - faults} translations and ${faults} faults`),
+    labelled(paint, "machine", `${capture.machine}, ${capture.ramBytes / MIB} MiB at ${hex(capture.ramBase)}`),
+    labelled(paint, "pages", pagesByRole(capture, all)),
+    labelled(paint, "expected", `${expected.length - faults} translations and ${faults} faults`),
     ...describeDevices(capture, paint),
     ...describePasids(capture, paint, all),
   ].join("");
-}
-
-const LABEL = 10;
-
-/** A label and text beside it, which goes on under itself, `hang` columns further in. */
-function line(paint: Paint, label: string, text: string, hang = 0): string {
-  const rest = wrap(text, " ".repeat(LABEL + hang), undefined, " ".repeat(LABEL)).slice(LABEL);
-  return `${paint("dim", label.padEnd(LABEL))}${rest}`;
 }
 
 function pagesByRole({ pages: { pages } }: Capture, all: boolean): string {
@@ -64,7 +62,7 @@ function describeDevices({ devices }: Capture, paint: Paint): string[] {
     const [ids, ...rest] = text.split(" ");
     const facts = rest.filter((fact) => !fact.endsWith("=") && !fact.startsWith("bar0=")).join(" ");
     const id = `sid ${sid === undefined ? "-" : hex(sid)}`;
-    return line(paint, i === 0 ? "devices" : "", `${address} ${id.padEnd(10)} ${ids} ${facts}`, address.length + 1);
+    return labelled(paint, i === 0 ? "devices" : "", `${address} ${id.padEnd(10)} ${ids} ${facts}`, address.length + 1);
   });
 }
 
@@ -77,10 +75,10 @@ function describePasids({ pasids, iommu }: Capture, paint: Paint, all: boolean):
       tag === undefined ? "" : `${iommu === "vtd" ? "DID" : "ASID"} ${tag}`,
       leaves === undefined ? "" : `${leaves} leaves${complete ? "" : " (not all captured)"}`,
     ].filter((fact) => fact !== "");
-    return line(paint, i === 0 ? "PASIDs" : "", `${String(pasid).padEnd(8)}${facts.join(", ")}`, 8);
+    return labelled(paint, i === 0 ? "PASIDs" : "", `${String(pasid).padEnd(8)}${facts.join(", ")}`, 8);
   });
   const more = pasids.length - shown.length;
-  if (more > 0) lines.push(`${"".padEnd(LABEL)}... and ${more} more (--all)\n`);
+  if (more > 0) lines.push(labelled(paint, "", `... and ${more} more (--all)`));
   return lines;
 }
 

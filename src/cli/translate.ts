@@ -1,12 +1,13 @@
 /** `translate`: requests as JSON lines in, outcomes as JSON lines out, one for one. */
 
 import { parseBdf } from "../capture/capture.ts";
+import type { MachineImage } from "../capture/image/image.ts";
 import { Json } from "../capture/input.ts";
-import { loadCapture } from "../capture/node/files.ts";
 import { maxSid, openWalker } from "../capture/state.ts";
 import { outcomeToJson } from "../capture/verify.ts";
 import { hex } from "../check.ts";
 import { ACCESSES, ADDRESS_TYPES, type Request } from "../iommu.ts";
+import { IMAGE_HELP, IMAGE_OPTIONS, withImage } from "./image.ts";
 import type { Io } from "./io.ts";
 import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
 
@@ -15,9 +16,8 @@ const MAX_PASID = 0xfffff;
 export const translate: Verb = {
   name: "translate",
   summary: "answer requests given as JSON lines",
-  form: "translate CAPTURE --requests FILE|-",
-  help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
---requests  one JSON object a line; "-" reads standard input
+  form: "translate IMAGE --requests FILE|- ...",
+  help: `${IMAGE_HELP}--requests  one JSON object a line; "-" reads standard input
 --json      accepted: the output is JSON lines in any case
 
 A request:  {"sid":"00:06.0","pasid":1,"iova":"0x40b6008","access":"w"}
@@ -36,23 +36,26 @@ example:
     npm run -s cli -- translate test/captures/A-vtd-sva.json --requests -
 `,
   async run(args, io: Io) {
-    const { positionals, text } = readArguments(args, io, { requests: { type: "string" } }, [1, 1]);
-    const path = text("requests");
+    const given = readArguments(args, io, { ...IMAGE_OPTIONS, requests: { type: "string" } }, [1, 1], "an image");
+    const path = given.text("requests");
     if (path === undefined) throw new UsageError("--requests is missing");
-    const capture = loadCapture(positionals[0] as string);
-    const walker = openWalker(capture);
-    const file = path === "-" ? "standard input" : path;
-    let number = 0;
-    for await (const line of io.lines(path)) {
-      number++;
-      if (line.trim() === "") continue;
-      const request = parseRequest(Json.parse(`${file}: line ${number}`, line), maxSid(capture));
-      const outcome = walker.translate(request);
-      io.out(`${JSON.stringify({ ...requestToJson(request), ...outcomeToJson(outcome) })}\n`);
-    }
+    await withImage(given, (image) => answer(image, path, io));
     return EXIT.OK;
   },
 };
+
+async function answer(image: MachineImage, path: string, io: Io): Promise<void> {
+  const walker = openWalker(image);
+  const file = path === "-" ? "standard input" : path;
+  let number = 0;
+  for await (const line of io.lines(path)) {
+    number++;
+    if (line.trim() === "") continue;
+    const request = parseRequest(Json.parse(`${file}: line ${number}`, line), maxSid(image));
+    const outcome = walker.translate(request);
+    io.out(`${JSON.stringify({ ...requestToJson(request), ...outcomeToJson(outcome) })}\n`);
+  }
+}
 
 function parseRequest(json: Json, max: number): Request {
   const access = json.at("access");

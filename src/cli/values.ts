@@ -56,7 +56,8 @@ export function parseAccess(text: string): Access {
   throw new UsageError(`--access: "${text}" is not r, w or x`);
 }
 
-function parseNumber(text: string): bigint | undefined {
+/** Decimal or 0x..; undefined for what is neither. */
+export function parseNumber(text: string): bigint | undefined {
   return /^(0x[0-9a-f]+|\d+)$/i.test(text) ? BigInt(text) : undefined;
 }
 

@@ -21,7 +21,7 @@ export interface Verb {
 /** Wrong arguments: one line, and the accepted form is printed with it. */
 export class UsageError extends Error {}
 
-type Options = NonNullable<ParseArgsConfig["options"]>;
+export type Options = NonNullable<ParseArgsConfig["options"]>;
 
 /** What every verb takes. */
 const COMMON = {
@@ -34,6 +34,8 @@ export interface Arguments {
   json: boolean;
   paint: Paint;
   text(name: string): string | undefined;
+  /** Of an option that may be repeated. */
+  texts(name: string): readonly string[];
   flag(name: string): boolean;
 }
 
@@ -47,19 +49,20 @@ export interface Arguments {
 export function readArguments(
   args: readonly string[],
   io: Io,
-  options: Readonly<Record<string, { type: "string" | "boolean" }>>,
+  options: Options,
   [least, most]: readonly [number, number],
   what = "a capture",
 ): Arguments {
   const { values, positionals } = parse(args, { ...COMMON, ...options });
   if (positionals.length < least) throw new UsageError(`${what} is missing`);
   if (positionals.length > most) throw new UsageError(`"${positionals[most]}" is one argument too many`);
-  const value = (name: string) => (values as Record<string, string | boolean | undefined>)[name];
+  const value = (name: string) => (values as Record<string, unknown>)[name];
   return {
     positionals,
     json: value("json") === true,
     paint: painter(io.color && value("no-color") !== true),
     text: (name) => value(name) as string | undefined,
+    texts: (name) => (value(name) ?? []) as readonly string[],
     flag: (name) => value(name) === true,
   };
 }

@@ -1,9 +1,9 @@
 /** `walk`: one request, every entry on its way. */
-import { loadCapture } from "../capture/node/files.ts";
 import { openWalker } from "../capture/state.ts";
 import { outcomeToJson } from "../capture/verify.ts";
 import { hex } from "../check.ts";
 import type { Request, Trace } from "../iommu.ts";
+import { IMAGE_HELP, IMAGE_OPTIONS, withImage } from "./image.ts";
 import type { Io } from "./io.ts";
 import { pictureOf } from "./show/picture.ts";
 import { drawPicture } from "./show/svg.ts";
@@ -14,9 +14,8 @@ import { EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
 export const walk: Verb = {
   name: "walk",
   summary: "show every entry that one request reads, field by field",
-  form: "walk CAPTURE --sid SID [--pasid N] --iova ADDRESS [--access r|w|x] [--priv] [--probe] [--all] [--json] [--svg FILE]",
-  help: `CAPTURE     x.json (or x.json.gz, or x) with x.pages.bin beside it
---sid       the device: ${SID_FORMS}
+  form: "walk IMAGE --sid SID [--pasid N] --iova ADDRESS [--access r|w|x] [--priv] [--probe] [--all] [--json] [--svg FILE] ...",
+  help: `${IMAGE_HELP}--sid       the device: ${SID_FORMS}
 --pasid     0..1048575, decimal or 0x..; without it the request carries none
 --iova      the address the device uses
 --access    r (default), w or x
@@ -33,6 +32,7 @@ example:
 `,
   async run(args, io: Io) {
     const options = {
+      ...IMAGE_OPTIONS,
       sid: TEXT,
       pasid: TEXT,
       iova: TEXT,
@@ -42,7 +42,8 @@ example:
       all: FLAG,
       svg: TEXT,
     };
-    const { positionals, json, paint, text, flag } = readArguments(args, io, options, [1, 1]);
+    const given = readArguments(args, io, options, [1, 1], "an image");
+    const { json, paint, text, flag } = given;
     const sid = text("sid");
     const iova = text("iova");
     const pasid = text("pasid");
@@ -56,17 +57,18 @@ example:
       privileged: flag("priv"),
       probe: flag("probe"),
     };
-    const capture = loadCapture(positionals[0] as string);
-    const request: Request = { sid: resolveSid(device, capture), ...asked };
-    const walker = openWalker(capture);
-    const trace = walker.trace(request);
-    const svg = text("svg");
-    if (svg !== undefined) io.save(svg, drawPicture(pictureOf(request, trace, capture, walker)));
-    io.out(
-      json
-        ? `${JSON.stringify(traceToJson(request, trace))}\n`
-        : tellWalk(request, trace, { image: capture, paint, all: flag("all") }),
-    );
+    await withImage(given, (image) => {
+      const request: Request = { sid: resolveSid(device, image), ...asked };
+      const walker = openWalker(image);
+      const trace = walker.trace(request);
+      const svg = text("svg");
+      if (svg !== undefined) io.save(svg, drawPicture(pictureOf(request, trace, image, walker)));
+      io.out(
+        json
+          ? `${JSON.stringify(traceToJson(request, trace))}\n`
+          : tellWalk(request, trace, { image, paint, all: flag("all") }),
+      );
+    });
     return EXIT.OK;
   },
 };

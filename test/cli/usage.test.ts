@@ -55,7 +55,7 @@ describe("help", () => {
 describe("wrong arguments: exit 2, one line and the accepted form", () => {
   it.each([
     [["fly"], '"fly" is not a verb'],
-    [["list"], "a capture is missing"],
+    [["list"], "an image is missing"],
     [["list", "a", "b"], '"b" is one argument too many'],
     [["list", "a", "--colour"], "Unknown option '--colour'"],
     [["demo", "a"], '"a" is one argument too many'],

@@ -50,12 +50,17 @@ export function readFile(path: string): Uint8Array {
   } catch (error) {
     throw new InputError(path, "", `cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`);
   }
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  if (!isPacked(bytes)) return bytes;
   try {
     return gunzipSync(bytes);
   } catch (error) {
     throw new InputError(path, "", `torn gzip file (${(error as Error).message})`);
   }
+}
+
+/** Whether these are a gzip file's first bytes. */
+export function isPacked(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
 function stem(json: string): string {

@@ -62,7 +62,7 @@ export function tellFault(fault: Fault, steps: readonly TraceStep[], image: Mach
     const place = shape.register ? "" : ` at ${hex(step.address)}`;
     text += line("entry", `${shape.title}${place}${showFields(shape, step, failed)}`);
     const lost = !shape.register && step.words.length === 0 && !image.pages.page(step.address);
-    if (lost) text += line("note", "its page is not in the capture: the machine may have gone on from here");
+    if (lost) text += line("note", "its page is not in this image: the machine may have gone on from here");
   }
   text += line("device", `gets ${ANSWERS[fault.answer]}`);
   return text + line("software", fault.recorded ? RECORDED[image.iommu] : "is told nothing: the fault is not recorded");
