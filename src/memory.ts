@@ -37,6 +37,8 @@ export interface HostBacking {
    * compares and writes.
    */
   compareExchange?(address: bigint, expected: bigint, replacement: bigint): bigint;
+  /** Whether all `bytes` at `address` are there now; absent: all of the region always is. */
+  holds?(address: bigint, bytes: number): boolean;
 }
 
 /** One region of RAM: whole 4 KiB pages. */
@@ -110,7 +112,8 @@ export class GuestMemory {
 
   /** Whether all `bytes` at `address` are RAM. */
   contains(address: bigint, bytes = 1): boolean {
-    return this.#pieces(address, bytes) !== undefined;
+    const pieces = this.#pieces(address, bytes);
+    return pieces?.every(({ region, start, count }) => region.host?.holds?.(start, count) ?? true) ?? false;
   }
 
   /** @throws RangeError outside RAM, as all accessors */

@@ -16,6 +16,7 @@ import { scenario } from "./scenario.ts";
 import { translate } from "./translate.ts";
 import { EXIT, UsageError, type Verb } from "./verb.ts";
 import { verify } from "./verify.ts";
+import { vfioUser } from "./vfio-user.ts";
 import { walk } from "./walk.ts";
 
 const VERBS: readonly Verb[] = [
@@ -31,6 +32,7 @@ const VERBS: readonly Verb[] = [
   encode,
   fields,
   acpi,
+  vfioUser,
 ];
 
 /** Runs one command line. @returns the exit code: 0 fine, 1 findings, 2 usage, 3 bad input */

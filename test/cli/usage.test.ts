@@ -14,6 +14,7 @@ const VERBS = [
   "encode",
   "fields",
   "acpi",
+  "vfio-user",
 ];
 const SVA = `${CAPTURES}A-vtd-sva.json`;
 
