@@ -142,8 +142,8 @@ export class KdumpMemory implements PagedMemory {
     const offset = fileNumber(source, place, descriptor.getBigUint64(DESCRIPTOR.OFFSET, true), `the offset of ${what}`);
     const size = descriptor.getUint32(DESCRIPTOR.SIZE, true);
     const flags = descriptor.getUint32(DESCRIPTOR.FLAGS, true);
-    if (size > this.blockSize)
-      refuseAt(source, place + DESCRIPTOR.SIZE, `${what} has ${hex(size)} bytes, more than a page`);
+    if (size > 2 * this.blockSize)
+      refuseAt(source, place + DESCRIPTOR.SIZE, `${what} has ${hex(size)} bytes, more than two pages`);
     readStructure(source, offset, size, what);
     const data = source.read(offset, size);
     const method = flags % 64;

@@ -1,6 +1,7 @@
 /** What kdump pages are compressed with that needs a library: zlib, which Node has, and zstd, which Node has from 22.15 on. */
 import { createRequire } from "node:module";
 import zlib from "node:zlib";
+import type { Decompress as ZstdStream } from "fzstd";
 import type { Unpack, Unpackers } from "../image/kdump.ts";
 import { CorruptData } from "../image/snappy.ts";
 import { InputError } from "../input.ts";
@@ -40,9 +41,22 @@ function findZstd(): Unpack | undefined {
   const own = (zlib as { zstdDecompressSync?: ZstdOfNode }).zstdDecompressSync;
   if (own) return (data, size) => own(data, { maxOutputLength: size });
   try {
-    const { decompress } = createRequire(import.meta.url)("fzstd") as typeof import("fzstd");
-    return (data, size) => decompress(data, new Uint8Array(size));
+    const { Decompress } = createRequire(import.meta.url)("fzstd") as typeof import("fzstd");
+    return (data, size) => unpackBlocks(new Decompress(), data, size);
   } catch {
     return undefined;
   }
+}
+
+/** Block by block: a frame may lie about its size, and what is too much ends it. */
+function unpackBlocks(stream: ZstdStream, data: Uint8Array, size: number): Uint8Array {
+  const out = new Uint8Array(size);
+  let done = 0;
+  stream.ondata = (block) => {
+    if (done + block.length > size) throw new CorruptData(`zstd: more than ${size} bytes`);
+    out.set(block, done);
+    done += block.length;
+  };
+  stream.push(data, true);
+  return out.subarray(0, done);
 }
