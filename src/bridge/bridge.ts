@@ -7,11 +7,12 @@ import { GuestMemory } from "../memory.ts";
 import type { SmmuFeatures } from "../smmuv3/index.ts";
 import type { VtdCapabilities } from "../vtd/index.ts";
 import { dword } from "./bytes.ts";
+import { DmaEngine } from "./dma-engine.ts";
 import { patchDmar } from "./dmar.ts";
 import type { BusMaster, PciFunction } from "./function.ts";
 import { GuestRam, type RamFile } from "./guest-ram.ts";
 import { IommuFunction } from "./iommu-function.ts";
-import { type BridgeUnit, openSmmu, openVtd } from "./unit.ts";
+import { type BridgeUnit, openSmmu, openVtd, type Requester } from "./unit.ts";
 
 export type CacheChoice = "none" | "sized" | "retain";
 
@@ -41,6 +42,7 @@ export class Bridge {
   readonly ram: GuestRam;
   readonly memory: GuestMemory;
   readonly iommu: IommuFunction;
+  readonly engines: readonly DmaEngine[];
   readonly #log: (line: string) => void;
   /** The function whose message is under way; without one, the unit itself is speaking. */
   #sender: BusMaster | undefined;
@@ -59,12 +61,30 @@ export class Bridge {
       onMemory: (memory) => this.ram.useMap(memory),
       onBusMaster: (bar0) => this.#placed(bar0),
     });
+    this.engines = Array.from({ length: options.devices ?? 1 }, (_, i) => {
+      const requester = this.unit.requester(sidOfSlot(FIRST_DEVICE_SLOT + i));
+      return new DmaEngine({
+        name: `dma${i}`,
+        requester,
+        sendMessage: (bus, address, data) => this.#sendMessage(requester, bus, address, data),
+      });
+    });
     this.unit.onInterrupt = (address, data) => (this.#sender ?? this.iommu.bus)?.write(address, dword(data));
   }
 
   /** Functions in the order of their slots. */
   get functions(): readonly PciFunction[] {
-    return [this.iommu];
+    return [this.iommu, ...this.engines];
+  }
+
+  /** A device's interrupt: a write that the unit remaps, translates or passes on as any other. */
+  #sendMessage(requester: Requester, bus: BusMaster, address: bigint, data: number): void {
+    this.#sender = bus;
+    this.ram.withMessages(
+      (target, bytes) => bus.write(target, bytes),
+      () => requester.write(address, dword(data), {}, () => {}),
+    );
+    this.#sender = undefined;
   }
 
   /** Firmware has placed the registers: x86 learns their address from the DMAR table. */
