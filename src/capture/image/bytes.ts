@@ -41,12 +41,15 @@ export function refuseAt(source: ByteSource, offset: number, problem: string): n
  * @throws InputError when the file ends before
  */
 export function readStructure(source: ByteSource, offset: number, length: number, what: string): DataView {
-  if (offset + length > source.size) {
-    const end = `the file ends at ${hex(source.size)}`;
-    refuseAt(source, Math.min(offset, source.size), `${end}, ${what} needs ${hex(length)} bytes at ${hex(offset)}`);
-  }
+  requireBytes(source, offset, length, what);
   const bytes = source.read(offset, length);
   return new DataView(bytes.buffer, bytes.byteOffset, length);
+}
+
+/** @throws InputError when the file ends before all of `what` */
+export function requireBytes(source: ByteSource, offset: number, length: number, what: string): void {
+  if (offset + length <= source.size) return;
+  refuseAt(source, offset, `${what} needs ${hex(length)} bytes, the file ends at ${hex(source.size)}`);
 }
 
 /**

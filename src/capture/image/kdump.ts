@@ -5,7 +5,7 @@
  */
 import { hex } from "../../check.ts";
 import { ADDRESS_BITS } from "../../memory.ts";
-import { type ByteSource, fileNumber, readStructure, refuseAt } from "./bytes.ts";
+import { type ByteSource, fileNumber, readStructure, refuseAt, requireBytes } from "./bytes.ts";
 import { type ImageIommu, type MemoryRange, PAGE_BYTES, type PagedMemory } from "./image.ts";
 import { lzoDecompress } from "./lzo.ts";
 import { RecentMap } from "./recent.ts";
@@ -99,15 +99,15 @@ export class KdumpMemory implements PagedMemory {
       refuseAt(source, HEADER.BITMAP_BLOCKS, `bitmaps of ${hex(bytes)} bytes; at most ${hex(MAX_BITMAP)} are read`);
     if (bytes * 4 < pages)
       refuseAt(source, HEADER.BITMAP_BLOCKS, `bitmaps of ${hex(bytes)} bytes are too short for ${pages} pages`);
-    readStructure(source, bitmaps + bytes, 0, "the bitmaps");
+    requireBytes(source, bitmaps, bytes, "the pair of bitmaps");
     this.#bitmap = new PageBitmap(source, bitmaps + bytes / 2, pages);
     this.blocks = this.#bitmap.count;
     this.blockSize = block;
     this.#descriptors = bitmaps + bytes;
-    readStructure(
+    requireBytes(
       source,
-      this.#descriptors + this.blocks * DESCRIPTOR.BYTES,
-      0,
+      this.#descriptors,
+      this.blocks * DESCRIPTOR.BYTES,
       `a table of ${this.blocks} page descriptors`,
     );
     this.span = { base: 0n, size: BigInt(Math.max(1, pages)) * BigInt(block) };
@@ -144,7 +144,7 @@ export class KdumpMemory implements PagedMemory {
     const flags = descriptor.getUint32(DESCRIPTOR.FLAGS, true);
     if (size > 2 * this.blockSize)
       refuseAt(source, place + DESCRIPTOR.SIZE, `${what} has ${hex(size)} bytes, more than two pages`);
-    readStructure(source, offset, size, what);
+    requireBytes(source, offset, size, what);
     const data = source.read(offset, size);
     const method = flags % 64;
     if (method === 0) {

@@ -10,7 +10,8 @@ import { openImage } from "../../../src/capture/node/image.ts";
 import { openWalker } from "../../../src/capture/state.ts";
 import { requestOf } from "../../../src/capture/verify.ts";
 import { capturePath, readCapture, runsOf } from "../../support/dumps/pages.ts";
-import { type DumpFormat, dumpGuestMemory, qemuInstalled, writeRam } from "../../support/dumps/qemu.ts";
+import { type DumpFormat, dumpGuestMemory, qemuInstalled } from "../../support/dumps/qemu.ts";
+import { writeSparse } from "../../support/dumps/sparse.ts";
 
 const FORMATS: readonly DumpFormat[] = ["elf", "kdump-zlib"];
 /** A capture whose pages all lie low, so that the machine can be small. */
@@ -24,7 +25,7 @@ if (qemuInstalled) {
     const capture = readCapture(NAME);
     beforeAll(async () => {
       const ram = join(folder, "ram");
-      writeRam(ram, MIB * 2 ** 20, runsOf(capture));
+      writeSparse(ram, { runs: runsOf(capture), size: MIB * 2 ** 20 });
       await dumpGuestMemory(
         ram,
         MIB,

@@ -1,19 +1,9 @@
 /** QEMU, where it is installed: a machine that never runs, with memory of our making. */
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, openSync, truncateSync, writeSync } from "node:fs";
-import type { Run } from "./pages.ts";
 
 const QEMU = "qemu-system-x86_64";
 
 export const qemuInstalled: boolean = spawnSync(QEMU, ["--version"]).status === 0;
-
-/** A sparse file that holds these runs, every byte at its own address. */
-export function writeRam(path: string, bytes: number, runs: readonly Run[]): void {
-  const file = openSync(path, "w");
-  for (const { base, bytes: data } of runs) writeSync(file, data, 0, data.length, Number(base));
-  closeSync(file);
-  truncateSync(path, bytes);
-}
 
 export type DumpFormat = "elf" | "kdump-zlib";
 
