@@ -155,8 +155,11 @@ function compare(
   }
 }
 
+/** Index of the first byte that differs, -1 for none. */
 function differsAt(one: Uint8Array, other: Uint8Array): number {
-  return one.findIndex((byte, i) => byte !== other[i]);
+  // Not `findIndex`: a call a byte makes a quarter of a GiB take ten seconds.
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return i;
+  return -1;
 }
 
 function rangesOf(segments: readonly Segment[]): MemoryRange[] {

@@ -11,6 +11,7 @@ import {
   PASID_INDEX,
   PASIDDIR,
   PASIDDIR_BYTES,
+  PDTS_BASE_ENTRIES_LOG2,
   PTE_SHIFT,
   ROOT,
   ROOT_BYTES,
@@ -24,7 +25,7 @@ import { GSTS, REG, RTADDR, TTM } from "../../../assembly/layout/vtd-registers.t
 import { cleanLine } from "../../explain/text.ts";
 import { indexAt } from "../../explain/vtd-where.ts";
 import { ADDRESS_BITS } from "../../memory.ts";
-import { getBits, getInPlace, setField, setInPlace } from "../../structure.ts";
+import { getBits, getField, getInPlace, setField, setInPlace } from "../../structure.ts";
 import { parseBdf } from "../capture.ts";
 import { InputError } from "../input.ts";
 import { type CapturedPage, PageMap } from "../pages.ts";
@@ -51,6 +52,7 @@ const TOP = 1n << BigInt(ADDRESS_BITS);
 /** Table pages that a text may name: 128 MiB. */
 const MAX_PAGES = 2 ** 15;
 const MAX_LEVEL = 5;
+const DIRECTORY_ROLE = "PASID directory; its entries are made up";
 
 /**
  * @param unit the unit that is meant, where the text has several
@@ -125,7 +127,7 @@ class TextTables {
     let free = PAGE;
     const tables = new Map<bigint, bigint>();
     for (const { row, line } of this.#directories) {
-      const directory = getInPlace(row.context, SCONTEXT.PASIDDIRPTR);
+      const directory = this.#directory(row, line);
       const index = (field: number) => getBits(BigInt(row.pasid), field);
       const at = directory + index(PASID_INDEX.DIRECTORY) * BigInt(PASIDDIR_BYTES);
       let table = tables.get(at);
@@ -136,12 +138,21 @@ class TextTables {
         const entry = [0n];
         setField(entry, PASIDDIR.P, 1);
         setInPlace(entry, PASIDDIR.SMPTBLPTR, table);
-        this.#put(at, entry, "PASID directory; its entries are made up", line);
+        this.#put(at, entry, DIRECTORY_ROLE, line);
       }
       const role = "PASID table; debugfs does not say where it lies";
       this.#put(table + index(PASID_INDEX.TABLE) * BigInt(PASID_BYTES), row.entry, role, line);
     }
     return new PageMap([...this.#pages.values()]);
+  }
+
+  /** Where a device's PASID directory lies; entries that lead to no row are not present. */
+  #directory({ context }: Row, line: number): bigint {
+    const directory = getInPlace(context, SCONTEXT.PASIDDIRPTR);
+    const log2Entries = Number(getField(context, SCONTEXT.PDTS)) + PDTS_BASE_ENTRIES_LOG2;
+    const bytes = 2 ** log2Entries * PASIDDIR_BYTES;
+    for (let at = 0; at < bytes; at += PAGE_BYTES) this.#page(directory + BigInt(at), DIRECTORY_ROLE, line);
+    return directory;
   }
 
   #heading(unit: string, root: string | undefined): void {

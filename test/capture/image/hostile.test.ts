@@ -168,8 +168,8 @@ describe("ELF cores that lie", () => {
     expect(source.most).toBeLessThanOrEqual(2 ** 20);
   });
 
-  it("a quarter of a million segments over each other are given up as well", () => {
-    const many = Array.from({ length: 200_000 }, (_, i) => ({
+  it("fifty thousand segments over each other are given up as well", () => {
+    const many = Array.from({ length: 50_000 }, (_, i) => ({
       offset: 0x1000_0000n + BigInt(i) * 4096n,
       paddr: BigInt(i),
       filesz: 2n ** 30n,
