@@ -4,7 +4,8 @@
  * first two but for the caches of the machine it runs on.
  */
 import { writeFileSync } from "node:fs";
-import { type Effort, type Measurement, measure } from "./harness.ts";
+import { type Effort, measure } from "./harness.ts";
+import { estimate, type Measurement } from "./judge.ts";
 import type { VtdShape } from "./tables-vtd.ts";
 import { vtdKernel } from "./walks.ts";
 
@@ -100,7 +101,7 @@ export async function growth(smoke: boolean, effort: Effort, svg: string | undef
 }
 
 function nsOf(measured: readonly Measurement[], impl: string): number {
-  return measured.find((measurement) => measurement.impl === impl)?.nsPerOp ?? Number.NaN;
+  return estimate(measured.find((measurement) => measurement.impl === impl)?.rounds ?? []).median;
 }
 
 const WIDTH = 380;

@@ -8,7 +8,8 @@ import { TypedFastBitSet } from "typedfastbitset";
 import { BITMAP_BYTES, BITMAP_IDS } from "../assembly/layout/bitmap.ts";
 import { Core } from "../src/core/core.ts";
 import { IdBitmap, Ioasid, IoasidSet } from "../src/index.ts";
-import { type Implementation, type Kernel, NATIVE } from "./harness.ts";
+import type { Implementation, Kernel } from "./harness.ts";
+import { NATIVE } from "./judge.ts";
 import type { Native } from "./native.ts";
 import { PlainBitmap } from "./plain/bitmap.ts";
 

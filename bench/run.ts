@@ -2,15 +2,20 @@
  * `npm run bench`: every kernel, every implementation, ratios side by side in one run.
  *
  *   --smoke   tiny data, one round: does it run at all
- *   --json    {"kernels":[{"name","impl","nsPerOp","ratioVsNative","spread"}]}
+ *   --check   measures only what has a bar (bars.ts) and says which bars are met. Exit code 1: a bar is
+ *             missed by more than the spread; 2: none is, but some could not be decided
+ *   --json    {"kernels":[{"name","impl","nsPerOp","ratioVsNative","spread"}]}; a ratio is null when its
+ *             rounds disagree
  *   --only S  kernels whose name contains S
  *   --growth  how the cost grows with PASIDs, devices, levels and batch size, instead of the kernels
  *   --svg F   with --growth: draws it into file F
  */
 import { parseArgs } from "node:util";
+import { BARS } from "./bars.ts";
 import { growth } from "./growth.ts";
-import { type Effort, type Kernel, type Measurement, measure, table } from "./harness.ts";
+import { type Effort, type Kernel, measure } from "./harness.ts";
 import { blockKernel, churnKernel, fillKernel } from "./ids.ts";
+import { estimate, exitCode, judge, type Measurement, NATIVE, ratioOf, refusal, table, verdictLine } from "./judge.ts";
 import { Native } from "./native.ts";
 import type { SmmuShape } from "./tables-smmuv3.ts";
 import type { VtdKind, VtdShape } from "./tables-vtd.ts";
@@ -19,6 +24,7 @@ import { smmuKernel, vtdKernel } from "./walks.ts";
 const { values: options } = parseArgs({
   options: {
     smoke: { type: "boolean" },
+    check: { type: "boolean" },
     json: { type: "boolean" },
     only: { type: "string" },
     growth: { type: "boolean" },
@@ -26,6 +32,11 @@ const { values: options } = parseArgs({
   },
 });
 const smoke = options.smoke ?? false;
+const check = options.check ?? false;
+if (smoke && check) {
+  console.error("--check needs rounds that count: not with --smoke");
+  process.exit(64);
+}
 const effort: Effort = smoke ? { rounds: 1, samples: 1 } : { rounds: 9, samples: 3 };
 
 const hotVtd = (kind: VtdKind): VtdShape => ({
@@ -93,17 +104,49 @@ if (options.growth) {
   await growth(smoke, { rounds: smoke ? 1 : 5, samples: 2 }, options.svg);
   process.exit(0);
 }
+const barsOf = (kernel: string) => BARS.filter((bar) => bar.kernel === kernel);
+for (const { kernel } of BARS) if (!kernels[kernel]) throw new Error(`bars.ts: there is no kernel "${kernel}"`);
+const names = Object.keys(kernels).filter(
+  (name) => name.includes(options.only ?? "") && (!check || barsOf(name).length > 0),
+);
+
 const native = Native.start();
 if (!native && !options.json) console.log("no C compiler (cc): no native column");
 const all: Measurement[] = [];
 try {
-  for (const [name, make] of Object.entries(kernels)) {
-    if (options.only && !name.includes(options.only)) continue;
-    const measured = await measure(await make(native), effort);
+  for (const name of names) {
+    const kernel = await (kernels[name] as MakeKernel)(native);
+    const bars = barsOf(name);
+    const judged = new Set(bars.flatMap(({ impl, against = NATIVE }) => [impl, against]));
+    requireImplementations(kernel, judged);
+    const measured = await measure(kernel, effort, (impl) => !check || judged.has(impl));
     all.push(...measured);
-    if (!options.json) console.log(table(measured));
+    if (check) for (const bar of bars) console.log(verdictLine(judge(bar, measured)));
+    else if (!options.json) console.log(table(measured));
   }
 } finally {
   native?.stop();
 }
-if (options.json) console.log(JSON.stringify({ kernels: all }, null, 2));
+if (options.json) console.log(JSON.stringify({ kernels: all.map(summary) }, null, 2));
+if (check) process.exitCode = exitCode(names.flatMap(barsOf).map((bar) => judge(bar, all)));
+
+/** A bar for what does not exist would never be missed. */
+function requireImplementations(kernel: Kernel, judged: ReadonlySet<string>): void {
+  for (const impl of judged) {
+    if (kernel.implementations.some(({ name }) => name === impl) || (impl === NATIVE && !native)) continue;
+    throw new Error(`bars.ts: "${kernel.name}" has no implementation "${impl}"`);
+  }
+}
+
+function summary(measurement: Measurement): object {
+  const { name, impl, rounds } = measurement;
+  const base = all.find((one) => one.name === name && one.impl === NATIVE);
+  const ratio = base && ratioOf(measurement, base);
+  return {
+    name,
+    impl,
+    nsPerOp: estimate(rounds).median,
+    ratioVsNative: ratio && !refusal(ratio) ? ratio.median : null,
+    spread: ratio?.spread ?? null,
+  };
+}
