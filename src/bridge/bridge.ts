@@ -37,6 +37,11 @@ export const IOMMU_SLOT = 5;
 export const FIRST_DEVICE_SLOT = 6;
 const FUNCTIONS_PER_SLOT = 8;
 
+interface InterruptMessage {
+  address: bigint;
+  data: number;
+}
+
 export class Bridge {
   readonly unit: BridgeUnit;
   readonly ram: GuestRam;
@@ -44,8 +49,8 @@ export class Bridge {
   readonly iommu: IommuFunction;
   readonly engines: readonly DmaEngine[];
   readonly #log: (line: string) => void;
-  /** The function whose message is under way; without one, the unit itself is speaking. */
-  #sender: BusMaster | undefined;
+  /** While a device sends a message: what the unit has sent meanwhile. */
+  #held: InterruptMessage[] | undefined;
 
   constructor(options: BridgeOptions) {
     const { unit, caches = "none", ram } = options;
@@ -69,7 +74,10 @@ export class Bridge {
         sendMessage: (bus, address, data) => this.#sendMessage(requester, bus, address, data),
       });
     });
-    this.unit.onInterrupt = (address, data) => (this.#sender ?? this.iommu.bus)?.write(address, dword(data));
+    this.unit.onInterrupt = (address, data) => {
+      if (this.#held) this.#held.push({ address, data });
+      else this.#interrupt({ address, data });
+    };
   }
 
   /** Functions in the order of their slots. */
@@ -79,12 +87,23 @@ export class Bridge {
 
   /** A device's interrupt: a write that the unit remaps, translates or passes on as any other. */
   #sendMessage(requester: Requester, bus: BusMaster, address: bigint, data: number): void {
-    this.#sender = bus;
+    const held: InterruptMessage[] = [];
+    let isThrough = false;
+    this.#held = held;
     this.ram.withMessages(
       (target, bytes) => bus.write(target, bytes),
-      () => requester.write(address, dword(data), {}, () => {}),
+      () => requester.write(address, dword(data), {}, (result) => (isThrough = result.ok)),
     );
-    this.#sender = undefined;
+    this.#held = undefined;
+    // VT-d hands on an interrupt that it lets through; whatever else came is the unit's own.
+    const own = isThrough ? held.pop() : undefined;
+    for (const message of held) this.#interrupt(message);
+    if (own) bus.write(own.address, dword(own.data));
+  }
+
+  /** An interrupt of the unit itself. */
+  #interrupt({ address, data }: InterruptMessage): void {
+    this.iommu.bus?.write(address, dword(data));
   }
 
   /** Firmware has placed the registers: x86 learns their address from the DMAR table. */
