@@ -22,8 +22,10 @@ export {
   smmuInvalidateTlb,
 } from "./smmuv3/invalidate";
 export { smmuOrigin, smmuTranslate, smmuTranslateMany } from "./smmuv3/translate";
+export { smmuReach, smmuReachLocate, smmuReachOpen } from "./smmuv3/reach";
 export { smmuWalk, smmuWalkMany, smmuWalkTraced } from "./smmuv3/entry";
 export { vtdConfigure } from "./vtd/configure";
+export { vtdReach, vtdReachOpen } from "./vtd/reach";
 export { vtdWalk, vtdWalkMany, vtdWalkTraced } from "./vtd/walk";
 export { cacheBytes, cacheOpen } from "./caches";
 export {

@@ -9,6 +9,7 @@ import { explain } from "./explain.ts";
 import { fields } from "./fields.ts";
 import type { Io } from "./io.ts";
 import { list } from "./list.ts";
+import { map } from "./map.ts";
 import { packageVersion } from "./package.ts";
 import { wrap } from "./paint.ts";
 import { replay } from "./replay.ts";
@@ -24,6 +25,7 @@ const VERBS: readonly Verb[] = [
   list,
   walk,
   translate,
+  map,
   verify,
   replay,
   scenario,

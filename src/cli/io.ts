@@ -10,6 +10,8 @@ export interface Io {
   err(text: string): void;
   /** Whether standard output is a terminal that takes colour. */
   readonly color: boolean;
+  /** Whether standard error is a terminal that can show how far work is; absent: it is not. */
+  readonly live?: boolean;
   /** Lines of a file, "-" is standard input. @throws InputError */
   lines(path: string): AsyncIterable<string>;
   /** Writes a file, in place of one that is there. @throws InputError */
@@ -24,6 +26,7 @@ export function processIo(): Io {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     color: process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb",
+    live: process.stderr.isTTY === true && process.env.TERM !== "dumb",
     lines,
     save,
   };

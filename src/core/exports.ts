@@ -17,6 +17,9 @@ export interface CoreExports {
   copyFromGuest(ptr: number, gpa: bigint, bytes: number): number;
   copyToGuest(gpa: bigint, ptr: number, bytes: number): number;
   smmuConfigure(unit: number): void;
+  smmuReach(state: number, budget: number): number;
+  smmuReachLocate(state: number, ipa: bigint): bigint;
+  smmuReachOpen(state: number): void;
   smmuWalk(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, result: number): number;
   smmuWalkMany(unit: number, requests: number, results: number, count: number): number;
   smmuWalkTraced(
@@ -29,6 +32,8 @@ export interface CoreExports {
     result: number,
   ): number;
   vtdConfigure(unit: number): void;
+  vtdReach(state: number, budget: number): number;
+  vtdReachOpen(state: number): void;
   vtdWalk(unit: number, sid: number, pasid: number, low: number, high: number, flags: number, result: number): number;
   vtdWalkMany(unit: number, requests: number, results: number, count: number): number;
   vtdWalkTraced(

@@ -71,10 +71,11 @@ export function pageNumber(address: bigint): number {
 
 /**
  * A new guest memory over an image; a page that the image does not hold is a bus error. Writes stay private.
+ * @param workspace bytes of linear memory for units and their like, 1 MiB unless told
  */
-export function guestMemory(pages: PagedMemory): GuestMemory {
+export function guestMemory(pages: PagedMemory, workspace: number = 1_048_576): GuestMemory {
   const { base, size } = pages.span;
-  return new GuestMemory({ ram: [{ base, size, host: new ImageBacking(pages) }] });
+  return new GuestMemory({ ram: [{ base, size, host: new ImageBacking(pages) }], workspace });
 }
 
 /** Pages that may have been written to at once: 16 to 32 MiB. */

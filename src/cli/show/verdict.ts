@@ -29,7 +29,7 @@ function describeTarget({ pages, ram }: MachineImage, address: bigint): string {
 }
 
 /** 4096 -> "4 KiB" */
-function showSize(bytes: bigint): string {
+export function showSize(bytes: bigint): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
   let unit = 0;
   let size = bytes;
