@@ -15,6 +15,8 @@ export interface CapturedPage {
   gpa: bigint;
   /** What the recorder found in it, "pasid table". */
   role: string;
+  /** Set where it is not what the machine had. */
+  note?: string;
   bytes: Uint8Array;
 }
 
@@ -36,6 +38,10 @@ export class PageMap implements PagedMemory {
 
   role(address: bigint): string {
     return this.#byNumber.get(pageNumber(address))?.role ?? "";
+  }
+
+  note(address: bigint): string {
+    return this.#byNumber.get(pageNumber(address))?.note ?? "";
   }
 
   /** A new guest memory that holds exactly these pages. */

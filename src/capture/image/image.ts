@@ -28,6 +28,8 @@ export interface PagedMemory {
   page(address: bigint): Uint8Array | undefined;
   /** What is known to lie in that page ("pasid table"), "" when nothing is. */
   role(address: bigint): string;
+  /** What a reader of that page has to know ("its entries are made up"); absent: never anything. */
+  note?(address: bigint): string;
 }
 
 /** Of a device that the image's writer knew. */

@@ -52,7 +52,24 @@ const TOP = 1n << BigInt(ADDRESS_BITS);
 /** Table pages that a text may name: 128 MiB. */
 const MAX_PAGES = 2 ** 15;
 const MAX_LEVEL = 5;
-const DIRECTORY_ROLE = "PASID directory; its entries are made up";
+
+/** What a page is, and what has to be said about what lies in it. */
+type PageKind = Pick<CapturedPage, "role" | "note">;
+const ROOT_PAGE: PageKind = { role: "root table" };
+const CONTEXT_PAGE: PageKind = { role: "context table" };
+const SCALABLE_CONTEXT_PAGE: PageKind = {
+  role: "context table",
+  note: "debugfs prints half of this entry; the other half is reserved and taken as 0",
+};
+const DIRECTORY_PAGE: PageKind = {
+  role: "PASID directory",
+  note: "debugfs does not print this entry: taken as present where it lists a PASID, at a place of our choice",
+};
+const PASID_PAGE: PageKind = {
+  role: "PASID table",
+  note: "debugfs does not say where this entry lies, and prints three of its eight words: the others are taken as 0",
+};
+const TABLE_PAGE: PageKind = { role: "page table" };
 
 /**
  * @param unit the unit that is meant, where the text has several
@@ -138,10 +155,9 @@ class TextTables {
         const entry = [0n];
         setField(entry, PASIDDIR.P, 1);
         setInPlace(entry, PASIDDIR.SMPTBLPTR, table);
-        this.#put(at, entry, DIRECTORY_ROLE, line);
+        this.#put(at, entry, DIRECTORY_PAGE, line);
       }
-      const role = "PASID table; debugfs does not say where it lies";
-      this.#put(table + index(PASID_INDEX.TABLE) * BigInt(PASID_BYTES), row.entry, role, line);
+      this.#put(table + index(PASID_INDEX.TABLE) * BigInt(PASID_BYTES), row.entry, PASID_PAGE, line);
     }
     return new PageMap([...this.#pages.values()]);
   }
@@ -151,7 +167,7 @@ class TextTables {
     const directory = getInPlace(context, SCONTEXT.PASIDDIRPTR);
     const log2Entries = Number(getField(context, SCONTEXT.PDTS)) + PDTS_BASE_ENTRIES_LOG2;
     const bytes = 2 ** log2Entries * PASIDDIR_BYTES;
-    for (let at = 0; at < bytes; at += PAGE_BYTES) this.#page(directory + BigInt(at), DIRECTORY_ROLE, line);
+    for (let at = 0; at < bytes; at += PAGE_BYTES) this.#page(directory + BigInt(at), DIRECTORY_PAGE, line);
     return directory;
   }
 
@@ -168,7 +184,7 @@ class TextTables {
     this.#unit.values.set(REG.GSTS, Number(status[0]));
     this.#unit.sources.set(REG.GSTS, source);
     this.#setRoot(TTM.LEGACY, source);
-    if (root !== undefined && !this.#skip) this.#page(pageOf(this.#rootTable), "root table", 0);
+    if (root !== undefined && !this.#skip) this.#page(pageOf(this.#rootTable), ROOT_PAGE, 0);
   }
 
   /** The kernel prints where the table is, and rows show its mode. */
@@ -195,15 +211,15 @@ class TextTables {
       entry: [word(9), word(8), word(7)],
     };
     const part = (field: number) => getBits(BigInt(sid), field);
-    this.#put(this.#rootTable + part(SOURCE_ID.BUS) * BigInt(ROOT_BYTES), row.root, "root table", line);
+    this.#put(this.#rootTable + part(SOURCE_ID.BUS) * BigInt(ROOT_BYTES), row.root, ROOT_PAGE, line);
     if (row.pasid < 0) {
       const table = getInPlace(row.root, ROOT.CTP);
-      this.#put(table + part(SOURCE_ID.DEVFN) * BigInt(CONTEXT_BYTES), row.context, "context table", line);
+      this.#put(table + part(SOURCE_ID.DEVFN) * BigInt(CONTEXT_BYTES), row.context, CONTEXT_PAGE, line);
       return;
     }
     this.#setRoot(TTM.SCALABLE, `dmar_translation_struct in ${this.#file}`);
     const table = getInPlace(row.root, part(SOURCE_ID.UPPER_HALF) === 1n ? SROOT.UCTP : SROOT.LCTP);
-    this.#put(table + part(SOURCE_ID.HALF_DEVFN) * BigInt(SCONTEXT_BYTES), row.context, "context table", line);
+    this.#put(table + part(SOURCE_ID.HALF_DEVFN) * BigInt(SCONTEXT_BYTES), row.context, SCALABLE_CONTEXT_PAGE, line);
     this.#directories.push({ row, line });
   }
 
@@ -220,13 +236,13 @@ class TextTables {
     for (let i = top < 0 ? MAX_LEVEL : top; i < MAX_LEVEL; i++) {
       const entry = entries[i] as bigint;
       if (entry === 0n) return;
-      this.#put(table + (indexAt(address, MAX_LEVEL - i) << BigInt(PTE_SHIFT)), [entry], "page table", line);
+      this.#put(table + (indexAt(address, MAX_LEVEL - i) << BigInt(PTE_SHIFT)), [entry], TABLE_PAGE, line);
       table = getInPlace([entry], SSPTE.ADDR);
     }
   }
 
-  #put(address: bigint, words: readonly bigint[], role: string, line: number): void {
-    const { bytes } = this.#page(pageOf(address), role, line);
+  #put(address: bigint, words: readonly bigint[], kind: PageKind, line: number): void {
+    const { bytes } = this.#page(pageOf(address), kind, line);
     const view = new DataView(bytes.buffer);
     const at = Number(address % PAGE);
     words.forEach((word, i) => {
@@ -234,7 +250,7 @@ class TextTables {
     });
   }
 
-  #page(gpa: bigint, role: string, line: number): CapturedPage {
+  #page(gpa: bigint, kind: PageKind, line: number): CapturedPage {
     const known = this.#pages.get(gpa);
     if (known) return known;
     const place = `line ${line}`;
@@ -242,7 +258,7 @@ class TextTables {
       throw new InputError(this.#file, place, `a table at 0x${gpa.toString(16)}, beyond ${ADDRESS_BITS} address bits`);
     if (this.#pages.size === MAX_PAGES)
       throw new InputError(this.#file, place, `more than ${MAX_PAGES} pages of tables`);
-    const page = { gpa, role, bytes: new Uint8Array(PAGE_BYTES) };
+    const page = { gpa, ...kind, bytes: new Uint8Array(PAGE_BYTES) };
     this.#pages.set(gpa, page);
     return page;
   }

@@ -89,9 +89,11 @@ function tellBriefly(step: TraceStep, shape: Shape, number: number, { paint }: T
   return `${tellTitle(number, shape, paint)}${tellPlace(step, shape, paint).trimEnd()}  ${names}\n`;
 }
 
-function tellStep(step: TraceStep, shape: Shape, number: number, { paint, all }: Telling): string {
+function tellStep(step: TraceStep, shape: Shape, number: number, { image, paint, all }: Telling): string {
   const failed = step.checks.find((check) => check.failed);
   let text = tellTitle(number, shape, paint) + tellPlace(step, shape, paint);
+  const note = shape.register || step.words.length === 0 ? undefined : image.pages.note?.(step.address);
+  if (note) text += `${paint("yellow", wrap(note, `${PAD}  `, undefined, PAD).trimEnd())}\n`;
   const fields = fieldLines(
     shape,
     step.words,

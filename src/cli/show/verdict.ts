@@ -23,6 +23,7 @@ export function tellTranslation(request: Request, outcome: Translation, image: M
 function describeTarget({ pages, ram }: MachineImage, address: bigint): string {
   const role = pages.role(address);
   if (role !== "") return `that page is itself captured (${role})`;
+  if (ram.length === 0) return "what lies there is not known";
   return ram.some(({ base, size }) => address >= base && address < base + size)
     ? "in the machine's RAM"
     : "outside the machine's RAM";

@@ -76,7 +76,9 @@ describe("text from debugfs", () => {
   it("names the page that debugfs has no place for", () => {
     const { pages } = imageOf(BOOT(capture) + text);
     expect(pages.role(capture.registers.read64(0x20))).toBe("root table");
-    expect(pages.role(0x1000n)).toBe("PASID table; debugfs does not say where it lies");
+    expect(pages.note?.(capture.registers.read64(0x20))).toBe("");
+    expect(pages.role(0x1000n)).toBe("PASID table");
+    expect(pages.note?.(0x1000n)).toContain("debugfs does not say where this entry lies");
   });
 
   it("of several units, the one that is chosen", () => {
