@@ -81,11 +81,12 @@ function readRecords(source: ByteSource): IndexTable {
 
 /** In order; a header that was written twice counts as it was written last. */
 function arrange(source: ByteSource, records: IndexTable): IndexTable {
-  const sorted = records.sorted();
+  const order = records.order();
   const out = new IndexTable();
-  for (let i = 0; i < sorted.rows; i++) {
-    const [start, place, size] = sorted.row(i);
-    const next = i + 1 < sorted.rows ? sorted.row(i + 1) : undefined;
+  for (const [i, index] of order.entries()) {
+    const [start, place, size] = records.row(index);
+    const following = order[i + 1];
+    const next = following === undefined ? undefined : records.row(following);
     if (next && start + size > next[0]) {
       if (next[0] === start && next[2] === size) continue;
       refuseAt(

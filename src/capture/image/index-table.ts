@@ -39,13 +39,9 @@ export class IndexTable {
     return low;
   }
 
-  /** A table in order of keys; of equal keys the one added first comes first. */
-  sorted(): IndexTable {
-    const numbers = this.#numbers;
-    const key = (index: number) => numbers[index * COLUMNS] as number;
-    const order = Uint32Array.from({ length: this.#rows }, (_, i) => i).sort((a, b) => key(a) - key(b) || a - b);
-    const table = new IndexTable();
-    for (const index of order) table.add(...this.row(index));
-    return table;
+  /** Indices of all rows in order of keys; of equal keys the one added first comes first. */
+  order(): Uint32Array {
+    const key = (index: number) => this.#numbers[index * COLUMNS] as number;
+    return Uint32Array.from({ length: this.#rows }, (_, i) => i).sort((a, b) => key(a) - key(b) || a - b);
   }
 }

@@ -4,7 +4,7 @@
  * Only the chunks' headers are read at first; a chunk of up to 64 KiB is unpacked when a byte of it is asked for.
  */
 import { hex } from "../../check.ts";
-import { type ByteSource, readStructure, refuseAt } from "./bytes.ts";
+import { type ByteSource, refuseAt, requireBytes } from "./bytes.ts";
 import { IndexTable } from "./index-table.ts";
 import { RecentMap } from "./recent.ts";
 import { CorruptData, snappyDecompress, snappySize } from "./snappy.ts";
@@ -17,8 +17,8 @@ enum CHUNK {
 
 const HEADER_BYTES = 4;
 const CHECKSUM_BYTES = 4;
-/** The unpacked length of a compressed chunk takes at most so many. */
-const LENGTH_BYTES = 5;
+/** Up to the unpacked length, which takes five bytes at most. */
+const HEAD_BYTES = HEADER_BYTES + CHECKSUM_BYTES + 5;
 const MAX_CHUNK = 65536;
 /** Unpacked chunks kept: 16 to 32 MiB. */
 const RECENT_CHUNKS = 256;
@@ -72,9 +72,11 @@ export class SnappyFrames implements ByteSource {
   #indexChunk(at: number, most: number): number {
     const source = this.#source;
     if (++this.#headers > MAX_CHUNKS) refuseAt(source, at, `more than ${MAX_CHUNKS} Snappy chunks`);
-    const word = readStructure(source, at, HEADER_BYTES, "a Snappy chunk's header").getUint32(0, true);
-    const type = word % 256;
-    const length = Math.floor(word / 256);
+    requireBytes(source, at, HEADER_BYTES, "a Snappy chunk's header");
+    // With it comes what tells the size: one read a chunk is what indexing takes.
+    const head = source.read(at, Math.min(HEAD_BYTES, source.size - at));
+    const [type = 0, low = 0, middle = 0, high = 0] = head;
+    const length = low + 256 * middle + 65536 * high;
     const data = at + HEADER_BYTES;
     if (data + length > source.size) {
       refuseAt(source, at, `a Snappy chunk of ${hex(length)} bytes, the file ends at ${hex(source.size)}`);
@@ -84,7 +86,7 @@ export class SnappyFrames implements ByteSource {
     if (length <= CHECKSUM_BYTES) refuseAt(source, at, `a Snappy chunk of ${length} bytes`);
     const packed = length - CHECKSUM_BYTES;
     const compressed = type === CHUNK.COMPRESSED;
-    const size = compressed ? this.#unpackedSize(data + CHECKSUM_BYTES, packed) : packed;
+    const size = compressed ? this.#unpackedSize(at, head.subarray(HEADER_BYTES + CHECKSUM_BYTES)) : packed;
     const room = Math.min(MAX_CHUNK, most);
     if (size === 0 || size > room)
       refuseAt(source, at, `a Snappy chunk of ${hex(size)} bytes where at most ${hex(room)} belong`);
@@ -93,8 +95,8 @@ export class SnappyFrames implements ByteSource {
     return data + length;
   }
 
-  #unpackedSize(offset: number, length: number): number {
-    return this.#corrupt(offset, () => snappySize(this.#source.read(offset, Math.min(length, LENGTH_BYTES))).size);
+  #unpackedSize(at: number, data: Uint8Array): number {
+    return this.#corrupt(at, () => snappySize(data).size);
   }
 
   #unpack(chunk: number): Uint8Array {

@@ -98,12 +98,16 @@ function readCaptureRegisters(text: string, path: string): UnitText {
   return { unit: "", iommu: iommu.present ? iommu.oneOf(IOMMUS) : undefined, values, sources };
 }
 
-/** The file as text; undefined when it is too long or has bytes that no text has. */
+/** The file as text; undefined when it has bytes that no text has. @throws InputError for text that is too long */
 function readText(file: FileBytes): string | undefined {
-  if (file.size > MAX_TEXT) return undefined;
+  if (file.read(0, Math.min(SAMPLE_BYTES, file.size)).includes(0)) return undefined;
+  if (file.size > MAX_TEXT)
+    throw new InputError(file.name, "", `has ${file.size} bytes; as text, at most ${MAX_TEXT} are read`);
   const bytes = file.read(0, file.size);
   return bytes.includes(0) ? undefined : new TextDecoder().decode(bytes);
 }
+
+const SAMPLE_BYTES = 4096;
 
 /** A capture is JSON, maybe packed, or a name that stands for one. */
 export function isCapture(argument: string): boolean {
