@@ -7,7 +7,7 @@ import { IMAGE_HELP, IMAGE_OPTIONS, imageOptions } from "./image.ts";
 import type { Io } from "./io.ts";
 import type { Paint } from "./paint.ts";
 import { listDump } from "./show/dump.ts";
-import { FEW, labelled, MIB } from "./show/labels.ts";
+import { FEW, IOMMU_NAMES, labelled, MIB } from "./show/labels.ts";
 import { EXIT, readArguments, type Verb } from "./verb.ts";
 
 export const list: Verb = {
@@ -31,8 +31,6 @@ example:
     return EXIT.OK;
   },
 };
-
-const IOMMU_NAMES = { vtd: "Intel VT-d", smmuv3: "Arm SMMUv3" } as const;
 
 /** A capture in a dozen lines. */
 export function describeCapture(capture: Capture, paint: Paint, all: boolean): string {

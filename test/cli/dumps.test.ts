@@ -70,10 +70,15 @@ describe.each([VTD, SMMU])("%s", (name) => {
   it.each(kinds(name))("$kind: list names memory and registers, in 80 columns", async ({ argv, kind }) => {
     const { code, out } = await run(["list", ...argv]);
     expect(code).toBe(0);
-    expect(width(out.split("\n").slice(1).join("\n"))).toBeLessThanOrEqual(80);
+    // Paths are as long as they are.
+    const lines = out.split("\n").filter((line) => !line.includes(folder) && !line.includes(capturePath(name)));
+    expect(width(lines.join("\n"))).toBeLessThanOrEqual(80);
+    expect(out).toContain(name === VTD ? "\n00:06.0  trusted with ATS\n" : "\n00:06.0");
+    expect(out).toMatch(/\n {2}PASID 0x1 +space \d+: (first stage|stage 1)/);
     expect(out).toContain(name === VTD ? "Intel VT-d" : "Arm SMMUv3");
     const json = JSON.parse((await run(["list", ...argv, "--json"])).out);
     expect(json.missing).toBeNull();
+    expect(json.requesters.length).toBeGreaterThan(0);
     expect(json.iommu).toBe(name === VTD ? "vtd" : "smmuv3");
     const root = json.registers.find((register: { name: string }) => /RTADDR|STRTAB_BASE$/.test(register.name));
     expect(root.value).toBe(
@@ -95,7 +100,7 @@ describe("a dump without registers", () => {
     expect([code, out]).toEqual([3, ""]);
     expect(err).toContain(`iommulator walk: ${dump}: a dump holds memory, not registers; missing: RTADDR, CAP, ECAP\n`);
     expect(err).toContain("\n  cat /sys/kernel/debug/iommu/intel/iommu_regset > regs.txt\n");
-    expect(width(err.split("\n").slice(1).join("\n"))).toBeLessThanOrEqual(90);
+    expect(width(err.split("\n").slice(1).join("\n"))).toBeLessThanOrEqual(80);
   });
 
   it("list: its memory, and the same advice", async () => {

@@ -25,12 +25,13 @@ const ASSUMED: Readonly<Record<ImageIommu, readonly (readonly [offset: number, v
 const VTD_ADVICE = `On the machine itself, as root (a kernel with CONFIG_INTEL_IOMMU_DEBUGFS):
   cat /sys/kernel/debug/iommu/intel/iommu_regset > regs.txt
 then add: --regs regs.txt
-Without debugfs, CAP and ECAP are in sysfs and in the boot log; RTADDR is at offset 0x20:
+Without debugfs: CAP and ECAP are in sysfs and in the boot log, and RTADDR lies
+0x20 above the reg_base_addr of that log (here 0xfed90000):
   grep . /sys/class/iommu/dmar*/intel-iommu/{cap,ecap,version} > regs.txt
   dmesg | grep reg_base_addr
-  busybox devmem $((0xfed90000 + 0x20)) 64    # the reg_base_addr of that boot line
+  busybox devmem $((0xfed90000 + 0x20)) 64
 then add: --regs regs.txt --rtaddr 0x..
-In QEMU's monitor (text that --regs takes as well):
+In QEMU's monitor (--regs takes its answer):
   xp /16xw 0xfed90000
 `;
 
@@ -39,7 +40,7 @@ const SMMU_ADVICE = `On the machine itself, as root: find the registers, then re
   for o in 0x00 0x04 0x0c 0x14 0x20 0x80 0x84 0x88; do
     echo $o $(busybox devmem $((0x09050000 + o)) 32); done > regs.txt
 then add: --regs regs.txt
-In QEMU's monitor (text that --regs takes as well):
+In QEMU's monitor (--regs takes its answer):
   xp /36xw 0x09050000
 `;
 

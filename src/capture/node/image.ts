@@ -48,13 +48,17 @@ export function openImage(argument: string, options: ImageOptions = {}): OpenIma
   }
   const memory = openMemory(argument, options);
   try {
-    const { origin, pages, ram, devices } = memory;
-    const unit = chooseUnit(argument, memory.texts, options, memory.iommu);
-    return { image: { name: argument, origin, pages, ram, devices, ...unit }, close: memory.close };
+    return { image: withRegisters(memory, options), close: memory.close };
   } catch (error) {
     memory.close();
     throw error;
   }
+}
+
+/** A dump with its registers. @throws MissingRegisters; InputError when it is not clear which unit is meant */
+export function withRegisters(memory: OpenMemory, options: ImageOptions): MachineImage {
+  const { name, origin, pages, ram, devices } = memory;
+  return { name, origin, pages, ram, devices, ...chooseUnit(name, memory.texts, options, memory.iommu) };
 }
 
 /** Opens a dump, without asking for registers. @throws InputError */

@@ -1,14 +1,16 @@
 /** What a dump holds, as far as it is known: memory, registers with where each is from, devices. */
-import type { MachineImage, MemoryRange } from "../../capture/image/image.ts";
-import { chooseUnit, MissingRegisters, REGISTER_OPTIONS, registerName } from "../../capture/image/unit.ts";
-import { type ImageOptions, type OpenMemory, openMemory } from "../../capture/node/image.ts";
+import type { ImageUnit, MachineImage, MemoryRange } from "../../capture/image/image.ts";
+import { MissingRegisters, REGISTER_OPTIONS, registerName } from "../../capture/image/unit.ts";
+import { type ImageOptions, type OpenMemory, openMemory, withRegisters } from "../../capture/node/image.ts";
+import { openReach } from "../../capture/reach.ts";
 import { rootOfTables } from "../../capture/state.ts";
 import { hex } from "../../check.ts";
 import type { Io } from "../io.ts";
 import type { Paint } from "../paint.ts";
-import { FEW, labelled, MIB } from "./labels.ts";
-
-const IOMMU_NAMES = { vtd: "Intel VT-d", smmuv3: "Arm SMMUv3" } as const;
+import { FEW, IOMMU_NAMES, labelled } from "./labels.ts";
+import { tellRequesters } from "./map.ts";
+import { requestersToJson } from "./map-json.ts";
+import { showSize } from "./verdict.ts";
 
 /** Lists a dump. Without registers its memory is all there is to list, and how to get them. @throws InputError */
 export function listDump(
@@ -19,34 +21,31 @@ export function listDump(
 ): void {
   const memory = openMemory(file, options);
   try {
-    const unit = unitOf(memory, options);
-    io.out(json ? `${JSON.stringify(toJson(memory, unit))}\n` : describe(memory, unit, paint, all));
-    if (unit instanceof MissingRegisters && !json) io.out(`\n${unit.advice}`);
+    const image = complete(memory, options);
+    io.out(json ? `${JSON.stringify(toJson(memory, image))}\n` : describe(memory, image, paint, all));
   } finally {
     memory.close();
   }
 }
 
-type Unit = Pick<MachineImage, "iommu" | "registers">;
-
-function unitOf(memory: OpenMemory, options: ImageOptions): Unit | MissingRegisters {
+function complete(memory: OpenMemory, options: ImageOptions): MachineImage | MissingRegisters {
   try {
-    return chooseUnit(memory.name, memory.texts, options, memory.iommu);
+    return withRegisters(memory, options);
   } catch (error) {
     if (error instanceof MissingRegisters) return error;
     throw error;
   }
 }
 
-function describe(memory: OpenMemory, unit: Unit | MissingRegisters, paint: Paint, all: boolean): string {
+function describe(memory: OpenMemory, image: MachineImage | MissingRegisters, paint: Paint, all: boolean): string {
   const lines = [
     `${paint("bold", memory.name)}: ${memory.origin}\n`,
     labelled(paint, "memory", ranges(memory.ram, all)),
   ];
-  if (unit instanceof MissingRegisters) lines.push(labelled(paint, "registers", unit.missing));
+  if (image instanceof MissingRegisters) lines.push(labelled(paint, "registers", image.missing));
   else {
-    lines.push(labelled(paint, "IOMMU", IOMMU_NAMES[unit.iommu]), ...registers(unit, paint));
-    lines.push(labelled(paint, "root", rootOfTables(unit)));
+    lines.push(labelled(paint, "IOMMU", IOMMU_NAMES[image.iommu]), ...registers(image, paint));
+    lines.push(labelled(paint, "root", rootOfTables(image)));
   }
   const shown = all ? memory.devices : memory.devices.slice(0, FEW);
   shown.forEach(({ address, text }, i) => {
@@ -54,7 +53,18 @@ function describe(memory: OpenMemory, unit: Unit | MissingRegisters, paint: Pain
   });
   const more = memory.devices.length - shown.length;
   if (more > 0) lines.push(labelled(paint, "", `... and ${more} more (--all)`));
+  lines.push(image instanceof MissingRegisters ? `\n${image.advice}` : requests(image, paint, all));
   return lines.join("");
+}
+
+/** What the tables have for each device. */
+function requests(image: MachineImage, paint: Paint, all: boolean): string {
+  const { requesters } = openReach(image).survey;
+  if (requesters.length === 0) return "\nno device has an entry in the tables\n";
+  const shown = all ? requesters : requesters.slice(0, FEW);
+  const more = requesters.length - shown.length;
+  const rest = more > 0 ? `\n... and ${more} more devices (--all)\n` : "";
+  return shown.map((one) => tellRequesters(one, { image, paint, all })).join("") + rest;
 }
 
 function ranges(ram: readonly MemoryRange[], all: boolean): string {
@@ -63,17 +73,21 @@ function ranges(ram: readonly MemoryRange[], all: boolean): string {
   const list = shown.map(({ base, size }) => `${hex(base)}..${hex(base + size - 1n)}`).join(", ");
   const bytes = ram.reduce((sum, { size }) => sum + size, 0n);
   const more = ram.length - shown.length;
-  return `${bytes / MIB} MiB: ${list}${more > 0 ? ` and ${more} more (--all)` : ""}`;
+  return `${showSize(bytes)}: ${list}${more > 0 ? ` and ${more} more (--all)` : ""}`;
 }
 
-function registers({ iommu, registers }: Unit, paint: Paint): string[] {
-  return known({ iommu, registers }).map(({ name, value, source }, i) =>
-    labelled(paint, i === 0 ? "registers" : "", `${name.padEnd(16)}${value} (${source})`, 4),
-  );
+/** Where each is from, unless it is from where the one before is from. */
+function registers(unit: ImageUnit, paint: Paint): string[] {
+  let before = "";
+  return known(unit).map(({ name, value, source }, i) => {
+    const from = source === before ? "" : ` (${source})`;
+    before = source;
+    return labelled(paint, i === 0 ? "registers" : "", `${name.padEnd(16)}${value}${from}`, 4);
+  });
 }
 
 /** The registers that walks begin at. */
-function known({ iommu, registers }: Unit): { name: string; value: string; source: string }[] {
+function known({ iommu, registers }: ImageUnit): { name: string; value: string; source: string }[] {
   return Object.entries(REGISTER_OPTIONS)
     .filter(([, option]) => option.iommu === iommu)
     .map(([name, { offset, bits }]) => ({
@@ -83,15 +97,16 @@ function known({ iommu, registers }: Unit): { name: string; value: string; sourc
     }));
 }
 
-function toJson(memory: OpenMemory, unit: Unit | MissingRegisters): Record<string, unknown> {
-  const chosen = unit instanceof MissingRegisters ? undefined : unit;
+function toJson(memory: OpenMemory, found: MachineImage | MissingRegisters): Record<string, unknown> {
+  const image = found instanceof MissingRegisters ? undefined : found;
   return {
     name: memory.name,
     origin: memory.origin,
     ram: memory.ram.map(({ base, size }) => ({ base: hex(base), size: hex(size) })),
-    iommu: chosen?.iommu ?? null,
-    registers: chosen ? known(chosen) : null,
-    missing: unit instanceof MissingRegisters ? unit.missing : null,
+    iommu: image?.iommu ?? null,
+    registers: image ? known(image) : null,
+    missing: found instanceof MissingRegisters ? found.missing : null,
     devices: memory.devices,
+    requesters: image ? openReach(image).survey.requesters.map(requestersToJson) : null,
   };
 }

@@ -4,6 +4,7 @@ import { type Paint, wrap } from "../paint.ts";
 /** How many of a long list are shown unless all are asked for. */
 export const FEW = 8;
 export const MIB = 1_048_576n;
+export const IOMMU_NAMES = { vtd: "Intel VT-d", smmuv3: "Arm SMMUv3" } as const;
 
 const LABEL = 10;
 

@@ -52,7 +52,7 @@ export function* mapToJson(
   yield `],${JSON.stringify(tail).slice(1)}\n`;
 }
 
-function requestersToJson({ sids, grants, trusted }: Survey["requesters"][number]): Json {
+export function requestersToJson({ sids, grants, trusted }: Survey["requesters"][number]): Json {
   return { sids: sids?.map((sid) => hex(sid)) ?? null, ats: trusted, requests: grants.map(grantToJson) };
 }
 

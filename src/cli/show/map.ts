@@ -8,7 +8,7 @@ import { type AddressSpace, type Grant, permissionsOf, type Requesters, type Sur
 import type { Sharing, TableWriter } from "../../reach/shared.ts";
 import type { Answer, Target } from "../../reach/who.ts";
 import { type Paint, wrap } from "../paint.ts";
-import { MIB } from "./labels.ts";
+import { IOMMU_NAMES, MIB } from "./labels.ts";
 import { showSize } from "./verdict.ts";
 
 export interface MapView {
@@ -17,7 +17,6 @@ export interface MapView {
   all: boolean;
 }
 
-const IOMMU_NAMES = { vtd: "Intel VT-d", smmuv3: "Arm SMMUv3" } as const;
 /** Lines of a list unless all are asked for. */
 const FEW = 12;
 
@@ -61,7 +60,8 @@ function namePasid({ pasid }: Pick<Grant, "pasid">): string {
   return pasid === null ? "without PASID" : `PASID ${hex(pasid)}`;
 }
 
-function tellRequesters(requesters: Requesters, { image, paint, all }: MapView): string {
+/** A device, or several that are alike, and what its requests come to. */
+export function tellRequesters(requesters: Requesters, { image, paint, all }: MapView): string {
   const { grants, trusted } = requesters;
   let text = `\n${paint("bold", nameSids(requesters))}${trusted ? "  trusted with ATS" : ""}\n`;
   const shown = all ? grants : grants.slice(0, FEW);
