@@ -96,3 +96,31 @@ export enum PNP {
   CHECKSUM = 9,
 }
 export const PNP_BYTES = 32;
+
+/** Flattened device tree: Devicetree Specification 0.4, chapter 5. Big-endian, 32 bits each. */
+export enum FDT {
+  MAGIC = 0,
+  TOTAL_SIZE = 4,
+  STRUCTURE = 8,
+  STRINGS = 12,
+  RESERVATIONS = 16,
+  VERSION = 20,
+  LAST_COMPATIBLE = 24,
+  BOOT_CPU = 28,
+  STRINGS_SIZE = 32,
+  STRUCTURE_SIZE = 36,
+}
+export const FDT_BYTES = 40;
+export const FDT_MAGIC = 0xd00dfeed;
+export const FDT_VERSION = 17;
+export const FDT_LAST_COMPATIBLE = 16;
+/** Address and size, 64 bits each; a pair of zeros ends the list. */
+export const FDT_RESERVATION_BYTES = 16;
+
+export enum FDT_TOKEN {
+  BEGIN_NODE = 1,
+  END_NODE = 2,
+  PROPERTY = 3,
+  NOP = 4,
+  END = 9,
+}

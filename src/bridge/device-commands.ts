@@ -10,6 +10,7 @@ import {
   DMA_UNMAP_BYTES,
   DMA_UNMAP_FLAGS,
   ERRNO,
+  IRQ,
   IRQ_INFO,
   IRQ_INFO_BYTES,
   IRQ_INFO_FLAGS,
@@ -105,7 +106,8 @@ export function regionInfo(target: PciFunction, payload: Uint8Array): Uint8Array
 export function irqInfo(target: PciFunction, payload: Uint8Array): Uint8Array | ERRNO {
   if (!hasRoom(payload, IRQ_INFO_BYTES, IRQ_INFO_BYTES)) return ERRNO.EINVAL;
   const index = viewOf(payload).getUint32(IRQ_INFO.INDEX, true);
-  if (index >= NUM_IRQS) return ERRNO.EINVAL;
+  // As Linux answers for a function that reports no errors: a client warns if there are none of a type it may have.
+  if (index >= NUM_IRQS || index === IRQ.ERR) return ERRNO.EINVAL;
   const count = target.irqCount(index);
   return words(IRQ_INFO_BYTES, [
     [IRQ_INFO.ARGSZ, IRQ_INFO_BYTES],

@@ -15,6 +15,9 @@ export interface MachineOptions {
   /** Firmware files, x86 only. */
   rom?: string | undefined;
   dmar?: string | undefined;
+  /** Device tree, and the socket by which the stopped machine is started; arm64 only. */
+  tree?: string | undefined;
+  debugger?: string | undefined;
   kernel?: string | undefined;
   initrd?: string | undefined;
   append?: string | undefined;
@@ -46,6 +49,8 @@ export function qemuCommand(options: MachineOptions): string[] {
   words.push("-machine", "memory-backend=ram", "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot");
   if (options.rom !== undefined) words.push("-fw_cfg", `name=${romName()},file=${escaped(options.rom)}`);
   if (options.dmar !== undefined) words.push("-acpitable", `file=${escaped(options.dmar)}`);
+  if (options.tree !== undefined) words.push("-dtb", options.tree);
+  if (options.debugger !== undefined) words.push("-S", "-gdb", `unix:${escaped(options.debugger)},server=on,wait=off`);
   sockets.forEach((path, i) => {
     const slot = i === 0 ? IOMMU_SLOT : FIRST_DEVICE_SLOT + i - 1;
     const device = {

@@ -1,7 +1,10 @@
 /** `vfio-user`: a unit and devices behind it, for a virtual machine to use. */
 import type { CacheChoice } from "../bridge/bridge.ts";
-import { BridgeServer, commandFor, type ServeOptions, socketNames } from "../bridge/node/serve.ts";
-import { shellCommand } from "../bridge/qemu-command.ts";
+import { checkQemu, dumpTree, QemuProcess } from "../bridge/node/qemu.ts";
+import { BridgeServer, commandFor, plainCommandFor, type ServeOptions, socketNames } from "../bridge/node/serve.ts";
+import { QEMU_PROGRAM, shellCommand } from "../bridge/qemu-command.ts";
+import { InputError } from "../capture/input.ts";
+import { readFile } from "../capture/node/files.ts";
 import { SMMU_PRESETS, type SmmuPreset } from "../smmuv3/index.ts";
 import { VTD_PRESETS, type VtdPreset } from "../vtd/index.ts";
 import type { Io } from "./io.ts";
@@ -33,6 +36,9 @@ export const vfioUser: Verb = {
 --sockets   folder for sockets and firmware files; a temporary one unless told
 --kernel, --initrd, --append
             as QEMU has them
+--dtb       SMMUv3: the device tree that QEMU dumps; unless told it is asked
+--run       start QEMU, with this terminal as its serial console
+--qemu      where QEMU is, if it is not the one in PATH
 --print     print the QEMU command line and stop
 --json      one object: {"sockets":[...],"qemu":[...]}
 
@@ -50,16 +56,31 @@ example:
       tell(io, given.json, socketsIn(options, folder), commandFor(options, folder));
       return EXIT.OK;
     }
+    const run = given.flag("run");
+    prepare(options, run);
     const server = await BridgeServer.open(options);
+    let qemu: QemuProcess | undefined;
     try {
-      tell(io, given.json, socketsIn(options, server.folder), server.command);
-      await Promise.race([server.failed, signalled()]);
+      if (!run || given.json) tell(io, given.json, socketsIn(options, server.folder), server.command);
+      if (run) qemu = new QemuProcess(server.command);
+      const code = await Promise.race([server.failed, signalled(), qemu?.ended ?? new Promise<number>(() => {})]);
+      if (code !== 0)
+        throw new InputError(server.command[0] as string, "", `ended with code ${code}; its last lines say why`);
       return EXIT.OK;
     } finally {
+      await qemu?.stop();
       await server.close();
     }
   },
 };
+
+/** What only QEMU knows: whether it will do, and arm64's device tree. @throws InputError */
+function prepare(options: ServeOptions, run: boolean): void {
+  const program = options.machine.qemu ?? QEMU_PROGRAM[options.unit.vendor];
+  const needsTree = options.unit.vendor === "smmuv3" && options.tree === undefined;
+  if (run || needsTree) checkQemu(program);
+  if (needsTree) options.tree = dumpTree(plainCommandFor(options));
+}
 
 const OPTIONS = {
   vtd: { type: "string" },
@@ -72,6 +93,9 @@ const OPTIONS = {
   kernel: { type: "string" },
   initrd: { type: "string" },
   append: { type: "string" },
+  dtb: { type: "string" },
+  qemu: { type: "string" },
+  run: { type: "boolean" },
   print: { type: "boolean" },
 } as const;
 
@@ -98,6 +122,7 @@ function withPresets(args: readonly string[]): string[] {
 
 function serveOptions(given: Arguments, more: readonly string[], io: Io): ServeOptions {
   const ram = given.text("ram");
+  const tree = given.text("dtb");
   const unit = chooseUnit(given.text("vtd"), given.text("smmuv3"));
   if (ram === undefined) throw new UsageError("--ram is missing: a file for the guest's RAM");
   const caches = given.text("caches") ?? "none";
@@ -109,7 +134,14 @@ function serveOptions(given: Arguments, more: readonly string[], io: Io): ServeO
     devices: parseDevices(given.text("devices") ?? "1"),
     memory: parseMemory(given.text("memory") ?? "1G"),
     folder: given.text("sockets"),
-    machine: { kernel: given.text("kernel"), initrd: given.text("initrd"), append: given.text("append"), more },
+    machine: {
+      qemu: given.text("qemu"),
+      kernel: given.text("kernel"),
+      initrd: given.text("initrd"),
+      append: given.text("append"),
+      more,
+    },
+    tree: tree === undefined ? undefined : readFile(tree),
     log: (line) => io.err(`iommulator vfio-user: ${line}\n`),
   };
 }
@@ -155,10 +187,9 @@ function tell(io: Io, json: boolean, sockets: readonly string[], qemu: readonly 
   io.out(json ? `${JSON.stringify({ sockets, qemu })}\n` : `${shellCommand(qemu)}\n`);
 }
 
-/** Ctrl-C, or a polite kill. */
-function signalled(): Promise<void> {
+/** Ctrl-C, or a polite kill: all is well. */
+function signalled(): Promise<number> {
   return new Promise((resolve) => {
-    process.once("SIGINT", resolve);
-    process.once("SIGTERM", resolve);
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(0));
   });
 }

@@ -6,11 +6,15 @@
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { COMMAND, CONFIG, EXTENDED_CONFIG_BYTES } from "../../../assembly/layout/pci.ts";
 import { InputError } from "../../capture/input.ts";
-import { Bridge, type BridgeOptions, FIRST_DEVICE_SLOT } from "../bridge.ts";
+import { maskOf } from "../../structure.ts";
+import { Bridge, type BridgeOptions, FIRST_DEVICE_SLOT, IOMMU_SLOT, sidOfSlot } from "../bridge.ts";
 import { buildDmar } from "../dmar.ts";
 import { buildOptionRom } from "../option-rom.ts";
 import { type MachineOptions, qemuCommand } from "../qemu-command.ts";
+import { addSmmu, SMMU_BASE } from "../smmu-tree.ts";
+import { type Poke, pokeAndStart } from "./gdb.ts";
 import { SharedRamFile } from "./ram-file.ts";
 import { FunctionServer } from "./server.ts";
 
@@ -25,6 +29,8 @@ export interface ServeOptions {
   /** Folder of sockets and firmware files; a new one under the system's temporary folder unless told. */
   folder?: string | undefined;
   machine: Pick<MachineOptions, "qemu" | "kernel" | "initrd" | "append" | "more">;
+  /** The device tree of the machine without an SMMU, arm64 only. */
+  tree?: Uint8Array | undefined;
   log: (line: string) => void;
 }
 
@@ -42,13 +48,24 @@ export function commandFor(options: ServeOptions, folder: string): string[] {
     memory: options.memory,
     ram: options.ram,
     sockets: socketNames(options.devices).map((name) => join(folder, name)),
-    rom: isVtd ? join(folder, ROM_FILE) : undefined,
-    dmar: isVtd ? join(folder, DMAR_FILE) : undefined,
+    ...(isVtd
+      ? { rom: join(folder, ROM_FILE), dmar: join(folder, DMAR_FILE) }
+      : { tree: join(folder, TREE_FILE), debugger: join(folder, DEBUGGER_SOCKET) }),
   });
+}
+
+/** The command line of the same machine as it is without an SMMU; its device tree is what `tree` wants. */
+export function plainCommandFor(options: ServeOptions): string[] {
+  const { vendor } = options.unit;
+  return qemuCommand({ ...options.machine, vendor, memory: options.memory, ram: options.ram, sockets: [] });
 }
 
 const ROM_FILE = "iommu.rom";
 const DMAR_FILE = "dmar.bin";
+const TREE_FILE = "smmu.dtb";
+const DEBUGGER_SOCKET = "gdb.sock";
+/** COMMAND with memory decoding and bus mastering on. */
+const MEMORY_AND_MASTER = Number(maskOf(COMMAND.MEMORY_SPACE) | maskOf(COMMAND.BUS_MASTER));
 /** How often it is looked whether the sockets are still there. */
 const WATCH_MILLISECONDS = 1000;
 
@@ -64,6 +81,8 @@ export class BridgeServer {
   readonly #files: string[] = [];
   #servers: FunctionServer[] = [];
   #watch: NodeJS.Timeout | undefined;
+  /** Where configuration space is mapped, arm64 only. */
+  #ecam: bigint | undefined;
   #fail: (error: InputError) => void = () => {};
 
   private constructor(options: ServeOptions) {
@@ -115,8 +134,13 @@ export class BridgeServer {
         const slots = Array.from({ length: devices }, (_, i) => FIRST_DEVICE_SLOT + i);
         this.#writeFile(ROM_FILE, buildOptionRom());
         this.#writeFile(DMAR_FILE, buildDmar(unit.capabilities.haw, slots));
+      } else if (options.tree) {
+        const { blob, ecam } = addSmmu(options.tree, sidOfSlot(FIRST_DEVICE_SLOT), sidOfSlot(devices));
+        this.#writeFile(TREE_FILE, blob);
+        this.#ecam = ecam;
       }
     } catch (error) {
+      if (error instanceof RangeError) throw new InputError("device tree", "", error.message);
       const { code } = error as NodeJS.ErrnoException;
       throw new InputError(this.folder, "", `cannot be written to (${code ?? error}); use another --sockets`);
     }
@@ -125,8 +149,34 @@ export class BridgeServer {
       const path = join(this.folder, names[i] as string);
       this.#servers.push(await FunctionServer.listen({ path, target, log }));
     }
+    if (this.#ecam !== undefined) this.#startWith(this.#ecam, log);
     this.#watch = setInterval(() => this.#lookForSockets(), WATCH_MILLISECONDS);
     this.#watch.unref();
+  }
+
+  /**
+   * Each time a machine has come, which stands still as yet: gives the SMMU its place, which no firmware does
+   * on arm64 before the kernel looks for it, and starts the machine.
+   */
+  #startWith(ecam: bigint, log: (line: string) => void): void {
+    const config = ecam + BigInt(sidOfSlot(IOMMU_SLOT) * EXTENDED_CONFIG_BYTES);
+    const pokes: Poke[] = [
+      { address: config + BigInt(CONFIG.BAR0), value: SMMU_BASE, bytes: 4 },
+      { address: config + BigInt(CONFIG.COMMAND), value: MEMORY_AND_MASTER, bytes: 2 },
+    ];
+    const [iommu] = this.#servers;
+    if (!iommu) return;
+    let gone = new AbortController();
+    iommu.onClient = (isThere) => {
+      gone.abort();
+      if (!isThere) return;
+      gone = new AbortController();
+      const { signal } = gone;
+      pokeAndStart(join(this.folder, DEBUGGER_SOCKET), pokes, signal).catch((error: Error) => {
+        if (!signal.aborted) log(`the machine could not be started: ${error.message}`);
+      });
+    };
+    this.#files.push(join(this.folder, DEBUGGER_SOCKET));
   }
 
   #writeFile(name: string, content: Uint8Array): void {
