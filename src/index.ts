@@ -1,6 +1,7 @@
 /** The public names, one by one. */
 
 export { type Capture, type CaptureNames, type ExpectedRow, parseCapture } from "./capture/capture.ts";
+export type { MachineImage, PagedMemory } from "./capture/image/image.ts";
 export { InputError } from "./capture/input.ts";
 export { parseTrace, type TraceLine } from "./capture/regtrace.ts";
 export { REASONS, type Reason, type ReasonId } from "./capture/replay/reasons.ts";

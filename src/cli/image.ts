@@ -23,7 +23,8 @@ export const IMAGE_HELP = `IMAGE       a capture (x.json, x.json.gz or x, with x
             dump: an ELF core (QEMU's dump-guest-memory, vmcore), kdump, LiME,
             AVML, raw; or text from debugfs (dmar_translation_struct ...)
 --regs      a dump's registers: text of iommu_regset, boot lines, sysfs, words
-            from QEMU's xp, NAME VALUE lines, or a capture's JSON; repeatable
+            from QEMU's xp, NAME VALUE lines, or a capture's JSON; lspci -vv in
+            it names the devices; repeatable
 --ram       a raw image: base[:size][@offset], sizes with K, M, G; repeatable
 --unit      which unit, where a text names several (dmar0)
 --iommu     vtd or smmuv3, where nothing else tells

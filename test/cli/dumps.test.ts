@@ -124,6 +124,13 @@ describe("a dump without registers", () => {
     expect(out).toContain("(--rtaddr)");
   });
 
+  it("devices out of lspci -vv, beside the registers", async () => {
+    const lspci = place("lspci.txt", "00:06.0 Class 0880: Device 1234:11e8\n\t\tATSCtl:\tEnable-, Smallest\n");
+    const { out } = await run(["list", dump, "--regs", lspci, "--regs", capturePath(VTD)]);
+    expect(out).toContain("devices   00:06.0 Class 0880: Device 1234:11e8, ATS off\n");
+    expect(out).toContain("PASID 0x1 ");
+  });
+
   it.each([
     [["--rtaddr", "here"], '--rtaddr: "here" is not a number of 64 bits'],
     [["--cr0", "0x100000000"], '--cr0: "0x100000000" is not a number of 32 bits'],
@@ -145,6 +152,35 @@ describe("a dump without registers", () => {
     expect(code).toBe(3);
     expect(err).toContain(said);
   });
+});
+
+it.each([
+  [
+    "cut short",
+    (bytes: Uint8Array) => bytes.subarray(0, 100_000),
+    /offset 0x[0-9a-f]+: the segment at 0x[0-9a-f]+ needs/,
+  ],
+  [
+    "cut within its headers",
+    (bytes: Uint8Array) => bytes.subarray(0, 70),
+    /offset 0x40: a table of 58 program headers/,
+  ],
+  [
+    "with an offset of 2^63",
+    (bytes: Uint8Array) => {
+      const torn = bytes.slice();
+      new DataView(torn.buffer).setBigUint64(32, 2n ** 63n, true);
+      return torn;
+    },
+    /offset 0x20: e_phoff is 0x8000000000000000/,
+  ],
+])("an ELF core %s: exit 3, with file and offset, whatever the verb", async (_, tear, said) => {
+  const path = place("torn.elf", tear(elfCore(runsOf(readCapture(VTD)), 62)));
+  for (const argv of [["list"], ["walk", "--sid", "0", "--iova", "0"], ["translate", "--requests", "-"], ["map"]]) {
+    const { code, out, err } = await run([...argv, path, "--regs", capturePath(VTD)]);
+    expect([code, out]).toEqual([3, ""]);
+    expect(err).toMatch(new RegExp(`^iommulator ${argv[0]}: ${path}: ${said.source}[^\n]*\n$`));
+  }
 });
 
 describe("text from debugfs", () => {

@@ -1,7 +1,8 @@
 /** Machine images from files of any known kind, recognised by what is in them. */
 import { existsSync, statSync } from "node:fs";
 import { IOMMUS, parseRegisters } from "../capture.ts";
-import type { MachineImage } from "../image/image.ts";
+import type { ImageDevice, MachineImage } from "../image/image.ts";
+import { readLspci } from "../image/lspci.ts";
 import { type DumpedMemory, openDump } from "../image/open.ts";
 import type { RawRange } from "../image/raw.ts";
 import { readRegisterText, type UnitText } from "../image/register-text.ts";
@@ -63,15 +64,25 @@ export function withRegisters(memory: OpenMemory, options: ImageOptions): Machin
 
 /** Opens a dump, without asking for registers. @throws InputError */
 export function openMemory(argument: string, options: ImageOptions = {}): OpenMemory {
-  const texts = (options.registerFiles ?? []).flatMap(readRegisterFile);
+  const given = (options.registerFiles ?? []).map(readRegisterFile);
+  const texts = given.flatMap((file) => file.texts);
+  const devices = given.flatMap((file) => file.devices);
   const file = new FileBytes(argument);
   const close = () => file.close();
   try {
     const dump = openDump(file, options.ram ?? [], unpackers(argument));
-    if (dump) return { ...dump, name: argument, texts, devices: [], close };
+    if (dump) return { ...dump, name: argument, texts, devices, close };
     const text = readText(file);
     const image = text === undefined ? undefined : openText(text, argument, options.unit);
-    if (image) return { ...image, name: argument, texts: [...image.texts, ...texts], close };
+    if (image) {
+      return {
+        ...image,
+        name: argument,
+        texts: [...image.texts, ...texts],
+        devices: [...image.devices, ...devices],
+        close,
+      };
+    }
     throw new InputError(argument, "", UNKNOWN);
   } catch (error) {
     close();
@@ -82,15 +93,19 @@ export function openMemory(argument: string, options: ImageOptions = {}): OpenMe
 const UNKNOWN =
   "neither a capture nor an ELF core, kdump, LiME or AVML image, nor text from debugfs; if it is a raw image, say where its bytes lie: --ram 0 (--help)";
 
-function readRegisterFile(path: string): UnitText[] {
+/** What a text of `--regs` says: about registers, about devices, or both. */
+function readRegisterFile(path: string): { texts: UnitText[]; devices: ImageDevice[] } {
   const bytes = readFile(path);
   if (bytes.length > MAX_TEXT)
     throw new InputError(path, "", `has ${bytes.length} bytes; registers as text are shorter`);
   const text = new TextDecoder().decode(bytes);
-  if (text.trimStart().startsWith("{")) return [readCaptureRegisters(text, path)];
+  if (text.trimStart().startsWith("{")) return { texts: [readCaptureRegisters(text, path)], devices: [] };
   const texts = readRegisterText(text, path);
-  if (texts.length === 0) throw new InputError(path, "", "names no registers (--help lists what is read)");
-  return texts;
+  const devices = readLspci(text);
+  if (texts.length + devices.length === 0) {
+    throw new InputError(path, "", "names no registers (--help lists what is read)");
+  }
+  return { texts, devices };
 }
 
 /** A capture's JSON, or no more of it than its registers. */

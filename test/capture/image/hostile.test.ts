@@ -79,7 +79,8 @@ describe("ELF cores that lie", () => {
 
   it.each<[string, Uint8Array, string]>([
     ["cut within the header", good.subarray(0, 20), "0x0: the ELF header needs 0x40 bytes, the file ends at 0x14"],
-    ["of 32 bits", patched(good, 4, [1, 1]), "0x4: a 32-bit ELF file"],
+    ["of an unknown class", patched(good, 4, [1, 3]), "0x4: an ELF file of unknown class 3"],
+    ["of 32 bits by mistake", patched(good, 4, [1, 1]), "0x2a: program headers of"],
     ["of a big-endian machine", patched(good, 5, [1, 2]), "0x5: the core of a big-endian machine"],
     ["a program", patched(good, 16, [2, 2]), "0x10: an ELF file of type 2, not a core"],
     ["with headers of another size", patched(good, 54, [2, 32]), "0x36: program headers of 32 bytes"],

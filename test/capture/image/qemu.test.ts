@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openImage } from "../../../src/capture/node/image.ts";
+import { openImage, openMemory } from "../../../src/capture/node/image.ts";
 import { openWalker } from "../../../src/capture/state.ts";
 import { requestOf } from "../../../src/capture/verify.ts";
 import { capturePath, readCapture, runsOf } from "../../support/dumps/pages.ts";
@@ -47,8 +47,10 @@ if (qemuInstalled) {
         same++;
       }
       close();
+      const memory = openMemory(path(format));
+      memory.close();
+      expect(memory.iommu).toBe("vtd");
       expect(same).toBeGreaterThan(capture.expected.length / 2);
-      expect(image.iommu).toBe("vtd");
     });
   });
 }
