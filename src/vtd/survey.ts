@@ -8,37 +8,25 @@ import { REACH_KIND } from "../../assembly/layout/reach.ts";
 import {
   AW_BASE_LEVELS,
   CONTEXT,
-  CONTEXT_BYTES,
   FSPM_BASE_LEVELS,
   INTERRUPT_PREFIX,
   INTERRUPT_RANGE,
   PASID,
   PASID_BYTES,
-  PASID_INDEX,
   PASIDDIR,
-  PDTS_BASE_ENTRIES_LOG2,
   PGTT,
-  ROOT,
-  ROOT_BYTES,
   SCONTEXT,
-  SCONTEXT_BYTES,
-  SOURCE_ID,
-  SROOT,
   TT,
 } from "../../assembly/layout/vtd.ts";
-import { VTD, VTD_MODE } from "../../assembly/layout/vtd-unit.ts";
+import { VTD_MODE } from "../../assembly/layout/vtd-unit.ts";
 import { hex } from "../check.ts";
 import type { GuestMemory } from "../memory.ts";
 import { type AddressSpace, type Grant, MAX_GRANTS, type Requesters, Spaces, type Survey } from "../reach/model.ts";
-import { PAGE_BYTES, TableReader } from "../reach/reader.ts";
 import { build, getField, getInPlace, maskWords, putBits } from "../structure.ts";
+import { ridPasid, VtdTablesView } from "./visit.ts";
 import type { VtdWalker } from "./walker.ts";
 
-const WORD = 8;
-const ENTRY_WORDS = PASID_BYTES / WORD;
-const BUSES = 256;
-const PASIDS_PER_TABLE = PAGE_BYTES / PASID_BYTES;
-const DIRECTORY_PIECE = PAGE_BYTES / WORD;
+const ENTRY_WORDS = PASID_BYTES / 8;
 
 /** Fields that decide what a PASID entry's tables map; the others are tags and permissions to ask. */
 const TRANSLATING = {
@@ -53,82 +41,51 @@ export function surveyVtd(memory: GuestMemory, walker: VtdWalker): Survey {
 
 class VtdSurvey {
   readonly #walker: VtdWalker;
-  readonly #reader: TableReader;
-  readonly #hostBytes: bigint;
-  readonly #mode: number;
-  readonly #root: bigint;
+  readonly #tables: VtdTablesView;
   readonly #spaces = new Spaces();
   /** By the words of the context entry: devices with equal entries are told once. */
   readonly #requesters = new Map<string, Requesters>();
-  readonly #survey: Survey;
-  readonly #structures = new Set<bigint>();
+  readonly #notes: string[];
   #grants = 0;
 
-  constructor({ core }: GuestMemory, walker: VtdWalker) {
-    const { view } = core;
+  constructor(memory: GuestMemory, walker: VtdWalker) {
     this.#walker = walker;
-    this.#reader = new TableReader(core);
-    this.#hostBytes = 1n << BigInt(view.getUint32(walker.unit + VTD.HAW, true));
-    this.#mode = view.getUint32(walker.unit + VTD.MODE, true);
-    this.#root = view.getBigUint64(walker.unit + VTD.ROOT_TABLE, true);
-    this.#survey = {
-      mode: MODES[this.#mode] ?? "",
-      requesters: [],
-      spaces: this.#spaces.list,
-      structures: [],
-      notes: [],
-    };
+    this.#tables = new VtdTablesView(memory, walker);
+    this.#notes = this.#tables.reader.notes;
   }
 
   run(): Survey {
-    if (this.#mode === VTD_MODE.OFF) {
+    const { mode, reader } = this.#tables;
+    for (const root of this.#tables.roots()) {
+      if (!root.present) continue;
+      for (const { sid, words } of this.#tables.contexts(root)) {
+        if (getField(words, CONTEXT.P)) this.#add(sid, words);
+      }
+    }
+    const requesters = [...this.#requesters.values()];
+    if (mode === VTD_MODE.OFF) {
       const grant: Grant = { ...PLAIN, pasid: null, space: this.#off(), tag: "" };
-      this.#survey.requesters.push({ sids: undefined, grants: [grant], trusted: false });
+      requesters.push({ sids: undefined, grants: [grant], trusted: false });
     }
-    if (this.#mode === VTD_MODE.LEGACY || this.#mode === VTD_MODE.SCALABLE) this.#eachBus();
-    this.#survey.requesters.push(...this.#requesters.values());
-    return this.#survey;
+    const { structures, notes } = reader;
+    return { mode: MODES[mode] ?? "", requesters, spaces: this.#spaces.list, structures, notes };
   }
 
-  #eachBus(): void {
-    const root = this.#copy(this.#root, PAGE_BYTES, "root table");
-    if (!root) return;
-    for (let bus = 0; bus < BUSES; bus++) {
-      const entry = root.subarray(bus * (ROOT_BYTES / WORD));
-      if (this.#mode === VTD_MODE.LEGACY) {
-        if (getField([entry[0] as bigint], ROOT.P)) this.#contexts(bus, 0, getInPlace([entry[0] as bigint], ROOT.CTP));
-        continue;
-      }
-      for (const half of [0, 1]) {
-        const words = [entry[half] as bigint];
-        if (getField(words, SROOT.LP)) this.#contexts(bus, half, getInPlace(words, SROOT.LCTP));
-      }
-    }
-  }
-
-  /** All devices of a context table: of a bus, or in scalable mode of half a bus. */
-  #contexts(bus: number, half: number, address: bigint): void {
-    const contexts = this.#copy(address, PAGE_BYTES, "context table");
-    if (!contexts) return;
-    const count = (this.#mode === VTD_MODE.LEGACY ? CONTEXT_BYTES : SCONTEXT_BYTES) / WORD;
-    for (let i = 0; i * count < contexts.length; i++) {
-      const words = Array.from(contexts.subarray(i * count, (i + 1) * count));
-      if (!getField(words, CONTEXT.P)) continue;
-      const sid = sourceId(bus, half, i);
-      const key = words.join();
-      const known = this.#requesters.get(key);
-      if (known) known.sids?.push(sid);
-      else this.#requesters.set(key, this.#device(sid, words));
-    }
+  #add(sid: number, context: bigint[]): void {
+    const key = context.join();
+    const known = this.#requesters.get(key);
+    if (known) known.sids?.push(sid);
+    else this.#requesters.set(key, this.#device(sid, context));
   }
 
   #device(sid: number, context: bigint[]): Requesters {
-    if (this.#mode === VTD_MODE.LEGACY) {
+    if (!this.#tables.scalable) {
       const trusted = getField(context, CONTEXT.TT) === BigInt(TT.SECOND_STAGE_ATS);
       return { sids: [sid], grants: [this.#legacyGrant(sid, context)], trusted };
     }
     const trusted = getField(context, SCONTEXT.DTE) === 1n && getField(context, SCONTEXT.HPTE) === 0n;
-    const grants = [this.#scalableGrant(sid, null, context, this.#entryOf(context, ridPasid(context)))];
+    const own = this.#tables.pasid(context, ridPasid(context));
+    const grants = [this.#scalableGrant(sid, null, context, own?.words)];
     if (getField(context, SCONTEXT.PASIDE)) this.#pasids(sid, context, grants);
     return { sids: [sid], grants, trusted };
   }
@@ -140,40 +97,25 @@ class VtdSurvey {
     const AW = getField(context, CONTEXT.AW);
     const SSPTPTR = getField(context, CONTEXT.SSPTPTR);
     const entry = build(PASID, ENTRY_WORDS, { AW, SSPTPTR, PGTT: PGTT.SECOND_STAGE });
-    grant.space = isBypass ? this.#identity() : this.#tables(entry);
+    grant.space = isBypass ? this.#identity() : this.#space(entry);
     return grant;
   }
 
   /** Every PASID of the directory that has an entry which is present. */
   #pasids(sid: number, context: bigint[], grants: Grant[]): void {
-    const entries = 2 ** (PDTS_BASE_ENTRIES_LOG2 + Number(getField(context, SCONTEXT.PDTS)));
-    const base = getInPlace(context, SCONTEXT.PASIDDIRPTR);
-    for (let from = 0; from < entries; from += DIRECTORY_PIECE) {
-      const count = Math.min(DIRECTORY_PIECE, entries - from);
-      const directory = this.#copy(base + BigInt(from * WORD), count * WORD, "PASID directory");
-      for (let i = 0; directory && i < count; i++) {
-        const link = [directory[i] as bigint];
-        if (!getField(link, PASIDDIR.P)) continue;
-        if (!this.#pasidTable(sid, context, (from + i) * PASIDS_PER_TABLE, link, grants)) return;
+    for (const link of this.#tables.directory(context)) {
+      if (!getField(link.words, PASIDDIR.P)) continue;
+      for (const { pasid, words } of this.#tables.pasids(link)) {
+        if (!getField(words, PASID.P)) continue;
+        if (this.#grants === MAX_GRANTS) {
+          this.#notes.push(`more than ${MAX_GRANTS} PASIDs: the rest is not listed`);
+          return;
+        }
+        const grant = this.#scalableGrant(sid, pasid, context, words);
+        // SCT.9: what requests without PASID use is told with them.
+        if (!grant.fault || pasid !== ridPasid(context)) grants.push(grant);
       }
     }
-  }
-
-  /** @returns false when enough is enough */
-  #pasidTable(sid: number, context: bigint[], first: number, link: bigint[], grants: Grant[]): boolean {
-    const table = this.#copy(getInPlace(link, PASIDDIR.SMPTBLPTR), PAGE_BYTES, "PASID table");
-    for (let i = 0; table && i < PASIDS_PER_TABLE; i++) {
-      const entry = Array.from(table.subarray(i * ENTRY_WORDS, (i + 1) * ENTRY_WORDS));
-      if (!getField(entry, PASID.P)) continue;
-      if (this.#grants === MAX_GRANTS) {
-        this.#note(`more than ${MAX_GRANTS} PASIDs: the rest is not listed`);
-        return false;
-      }
-      const grant = this.#scalableGrant(sid, first + i, context, entry);
-      // SCT.9: what requests without PASID use is told with them.
-      if (!grant.fault || first + i !== ridPasid(context)) grants.push(grant);
-    }
-    return true;
   }
 
   #scalableGrant(sid: number, pasid: number | null, context: bigint[], entry: bigint[] | undefined): Grant {
@@ -184,7 +126,7 @@ class VtdSurvey {
     if (pasid === null) grant.privilege = getField(context, SCONTEXT.RID_PRIV) ? "privileged" : "user";
     else if (!getField(entry, PASID.SRE)) grant.privilege = "user";
     const isBypass = getField(entry, PASID.PGTT) === BigInt(PGTT.PASS_THROUGH);
-    grant.space = isBypass ? this.#identity() : this.#tables(entry);
+    grant.space = isBypass ? this.#identity() : this.#space(entry);
     return grant;
   }
 
@@ -196,19 +138,7 @@ class VtdSurvey {
     return true;
   }
 
-  /** The PASID table entry of a context, undefined where there is none. */
-  #entryOf(context: bigint[], pasid: number): bigint[] | undefined {
-    const index = [BigInt(pasid)];
-    const base = getInPlace(context, SCONTEXT.PASIDDIRPTR);
-    const link = this.#copy(base + getField(index, PASID_INDEX.DIRECTORY) * BigInt(WORD), WORD, "PASID directory");
-    if (!link || !getField([link[0] as bigint], PASIDDIR.P)) return undefined;
-    const table = getInPlace([link[0] as bigint], PASIDDIR.SMPTBLPTR);
-    const at = table + getField(index, PASID_INDEX.TABLE) * BigInt(PASID_BYTES);
-    const entry = this.#copy(at, PASID_BYTES, "PASID table");
-    return entry && Array.from(entry);
-  }
-
-  #tables(entry: bigint[]): AddressSpace {
+  #space(entry: bigint[]): AddressSpace {
     const pgtt = Number(getField(entry, PASID.PGTT));
     const first = pgtt !== PGTT.SECOND_STAGE;
     const second = pgtt !== PGTT.FIRST_STAGE;
@@ -236,28 +166,12 @@ class VtdSurvey {
   #identity(): AddressSpace {
     return this.#spaces.find("identity", () => ({
       title: "pass-through: output = input",
-      identity: this.#hostBytes,
+      identity: this.#tables.hostBytes,
       entry: [],
       cd: [],
       interrupts: INTERRUPTS,
       nested: false,
     }));
-  }
-
-  /** A copy of part of a table, which is noted as one. */
-  #copy(address: bigint, bytes: number, role: string): BigUint64Array | undefined {
-    const page = address - (address % BigInt(PAGE_BYTES));
-    const isNew = !this.#structures.has(page);
-    this.#structures.add(page);
-    const words = this.#reader.words(address, bytes)?.slice();
-    if (!isNew) return words;
-    if (words) this.#survey.structures.push({ address: page, bytes: BigInt(PAGE_BYTES), role, guest: false });
-    else this.#note(`${role} at ${hex(address)} cannot be read`);
-    return words;
-  }
-
-  #note(text: string): void {
-    this.#survey.notes.push(text);
   }
 }
 
@@ -278,15 +192,6 @@ const MODES: Readonly<Record<number, string>> = {
   [VTD_MODE.ILLEGAL]: "a reserved mode, which refuses everything",
   [VTD_MODE.ILLEGAL_SSIRWE]: "legacy mode with SSIRWE, which refuses everything",
 };
-
-function ridPasid(context: bigint[]): number {
-  return Number(getField(context, SCONTEXT.RID_PASID));
-}
-
-function sourceId(bus: number, half: number, index: number): number {
-  const at = (field: number, value: number) => value * 2 ** (field & 0xff);
-  return at(SOURCE_ID.BUS, bus) + at(SOURCE_ID.UPPER_HALF, half) + index;
-}
 
 /** "nested: first stage, 4 levels, tables at 0x.. over second stage, 4 levels, tables at 0x.." */
 function titleOf(entry: bigint[], first: boolean, second: boolean): string {
