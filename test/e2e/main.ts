@@ -5,14 +5,17 @@
  *   npm run e2e -- qemu      QEMU's own units and ours, through the same random scripts
  *   npm run e2e -- setup     only what both need
  */
+import { compareWithQemu } from "./qemu/main.ts";
 import { setUp } from "./root.ts";
 import { Unavailable } from "./shell.ts";
 
-const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
-  setup: async () => {},
-};
-
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Each says whether all was well. */
+const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = {
+  setup: async () => true,
+  qemu: (args) => compareWithQemu(args, say),
+};
 
 async function main(args: readonly string[]): Promise<number> {
   const [name = "setup", ...rest] = args;
@@ -28,8 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
     say(`skipped: ${error.message}`);
     return 0;
   }
-  await verb(rest);
-  return 0;
+  return (await verb(rest)) ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -111,7 +111,8 @@ function writeWrappers(): void {
     const libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib"].map((path) => join(ROOT, path)).join(":");
     const loader = join(ROOT, "lib64/ld-linux-x86-64.so.2");
     const command = `'${loader}' --library-path '${libraries}' '${ROOT}/usr/bin/qemu-system-${machine}' ${data}`;
-    writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`);
+    const modules = `QEMU_MODULE_DIR='${ROOT}/usr/lib/x86_64-linux-gnu/qemu'`;
+    writeFileSync(program, `#!/bin/sh\n${modules} exec ${command} "$@"\n`);
     chmodSync(program, 0o755);
   }
 }

@@ -4,7 +4,7 @@ import type { Choices } from "../choices.ts";
 import { type Features, featuresOf, type OracleState } from "../smmu-oracle/model.ts";
 import { breakStructure, breakWords, CD_FIELDS, STE_FIELDS } from "./breakage.ts";
 import { chooseState } from "./features.ts";
-import { Image, put } from "./image.ts";
+import { Image, put, REGIONS, type Region } from "./image.ts";
 import { type ChosenCd, chooseCd, chooseStage2, chooseSte } from "./structures.ts";
 import { buildStage1, type Naming, Stage2Builder, type Tables } from "./tables.ts";
 
@@ -12,32 +12,53 @@ export interface Case {
   state: OracleState;
   image: Image;
   requests: Request[];
+  /** Where the stream's entry lies, and the CD where one was made. */
+  ste: bigint;
+  cd: bigint | undefined;
 }
 
-export function buildCase(c: Choices, requests: number): Case {
-  const state = chooseState(c);
+/** What a case is made for: a unit, memory, devices, and where their data lies. */
+export interface Surroundings {
+  state: OracleState;
+  regions?: readonly Region[];
+  /** StreamIDs that exist; any, unless told. */
+  sids?: readonly number[];
+  target?: () => bigint;
+  /** Behind stage 2, the half that is not used has a table as well. */
+  bothHalves?: boolean;
+}
+
+export function buildCase(
+  c: Choices,
+  requests: number,
+  { state, regions = REGIONS, sids, target: chooseTarget, bothHalves = false }: Surroundings = {
+    state: chooseState(c),
+  },
+): Case {
   const f = featuresOf(state);
-  const image = new Image(c, f.oas);
+  const image = new Image(c, f.oas, regions);
   const { words: ste, config } = chooseSte(c, f);
   const second = (config & 2) === 2 || c.chance(5) ? stage2Of(c, f, image, ste) : undefined;
   const name: Naming = second ? (physical, log2) => second.map(physical, log2) : (physical) => physical;
   const cdMax = Number((ste[0] as bigint) >> 59n);
   const ssid = chooseSubstream(c, ste, config, cdMax);
   const cd = chooseCd(c, f, ((ste[1] as bigint) >> 27n) % 2n === 1n);
-  const target = c.bits(f.oas);
+  const target = chooseTarget ? chooseTarget() : c.bits(f.oas);
   let address: bigint;
+  let cdAt: bigint | undefined;
   if ((config & 1) === 1 && !(ssid === undefined && cdMax > 0 && (ste[1] as bigint) % 4n === 1n)) {
-    address = firstStage(c, image, cd, target, name);
+    address = firstStage(c, image, cd, target, name, bothHalves);
     breakStructure(c, cd.words, CD_FIELDS);
-    placeCd(c, image, ste, cd.words, cdMax, BigInt(ssid ?? 0), name);
+    cdAt = placeCd(c, image, ste, cd.words, cdMax, BigInt(ssid ?? 0), name);
   } else {
     address = name(target, 0);
   }
   breakStructure(c, ste, STE_FIELDS);
-  const sid = placeSte(c, f, image, state, ste);
+  const { sid, at } = placeSte(c, f, image, state, ste, sids);
   breakWords(c, image, f.oas);
   const base: Request = { sid, pasid: ssid ?? null, address };
-  return { state, image, requests: Array.from({ length: requests }, () => vary(c, base)) };
+  const asked = Array.from({ length: requests }, () => vary(c, base));
+  return { state, image, requests: asked, ste: at, cd: cdAt };
 }
 
 function stage2Of(c: Choices, f: Features, image: Image, ste: bigint[]): Stage2Builder {
@@ -58,7 +79,7 @@ function chooseSubstream(c: Choices, ste: readonly bigint[], config: number, cdM
 }
 
 /** Tables for an address in either half; the other half gets a plausible TTB. */
-function firstStage(c: Choices, image: Image, cd: ChosenCd, target: bigint, name: Naming): bigint {
+function firstStage(c: Choices, image: Image, cd: ChosenCd, target: bigint, name: Naming, bothHalves: boolean): bigint {
   const upper = c.chance(35) ? 1 : 0;
   const tables = cd.halves[upper] as Tables;
   const other = cd.halves[1 - upper] as Tables;
@@ -66,7 +87,8 @@ function firstStage(c: Choices, image: Image, cd: ChosenCd, target: bigint, name
   const ignored = c.rarely(15, 8) << 56n;
   const va = upper ? low | (((1n << 64n) - 1n) ^ ((1n << BigInt(tables.inputBits)) - 1n)) : low;
   const ttb = buildStage1(c, image, tables, va, target, name);
-  const unused = image.place(other.startLog2);
+  const place = image.place(other.startLog2);
+  const unused = bothHalves ? name(place, other.startLog2) : place;
   const [ttb0, ttb1] = upper ? [unused, ttb] : [ttb, unused];
   put(cd.words, 115, 68, (ttb0 as bigint) >> 4n);
   put(cd.words, 179, 132, (ttb1 as bigint) >> 4n);
@@ -81,20 +103,22 @@ function placeCd(
   cdMax: number,
   ssid: bigint,
   name: Naming,
-): void {
+): bigint {
   const format = Number(((ste[0] as bigint) >> 4n) & 3n) % 3;
   let pointer: bigint;
+  let at: bigint;
   if (format === 0 || cdMax === 0) {
     const table = image.place(6 + cdMax);
-    const at = table + 64n * ssid;
+    at = table + 64n * ssid;
     image.set(at, cd);
     pointer = name(at, 6 + cdMax) - 64n * ssid;
   } else {
     const leafBits = format === 1 ? 6 : 10;
     const leaf = image.place(leafBits + 6);
     const index = ssid & ((1n << BigInt(leafBits)) - 1n);
-    image.set(leaf + 64n * index, cd);
-    const leafName = name(leaf + 64n * index, leafBits + 6) - 64n * index;
+    at = leaf + 64n * index;
+    image.set(at, cd);
+    const leafName = name(at, leafBits + 6) - 64n * index;
     const log2 = Math.max(6, cdMax - leafBits + 3);
     const l1 = image.place(log2) + 8n * (ssid >> BigInt(leafBits));
     const valid = c.chance(4) ? 0n : 1n;
@@ -102,32 +126,41 @@ function placeCd(
     pointer = name(l1, log2) - 8n * (ssid >> BigInt(leafBits));
   }
   put(ste, 55, 6, pointer >> 6n);
+  return at;
 }
 
 /** Stores the STE and aims the registers at it. */
-function placeSte(c: Choices, f: Features, image: Image, state: OracleState, ste: readonly bigint[]): number {
+function placeSte(
+  c: Choices,
+  f: Features,
+  image: Image,
+  state: OracleState,
+  ste: readonly bigint[],
+  sids: readonly number[] | undefined,
+): { sid: number; at: bigint } {
   const twoLevel = f.twoLevelStreams && !c.chance(40);
   const log2Size = c.chance(15) ? c.below(34) : Math.min(f.sidBits, 12);
   const splitField = c.chance(10) ? c.below(32) : c.pick([8, 6, 10]);
   const reach = Math.min(log2Size, f.sidBits, 32);
   const small = Math.min(reach, twoLevel ? 16 : 12);
-  const sid = Number(c.bits(small));
+  const sid = sids ? c.pick(sids) : Number(c.bits(small));
   state.strtabBaseCfg = log2Size | (splitField << 6) | ((twoLevel ? 1 : 0) << 16);
   if (!twoLevel) {
     const table = image.place(log2Size + 6);
-    image.set(table + 64n * BigInt(sid), ste);
+    const at = table + 64n * BigInt(sid);
+    image.set(at, ste);
     state.strtabBase = table;
-    return sid;
+    return { sid, at };
   }
   const split = [6, 8, 10].includes(splitField) ? splitField : 6;
   const span = c.chance(8) ? c.below(32) : split + 1;
   const leaf = image.place(6 + Math.min(Math.max(span - 1, 0), 10));
-  const index = sid % 2 ** split;
-  image.set(leaf + 64n * BigInt(index), ste);
+  const at = leaf + 64n * BigInt(sid % 2 ** split);
+  image.set(at, ste);
   const table = image.place(Math.max(6, log2Size - split + 3));
   image.set(table + 8n * BigInt(Math.floor(sid / 2 ** split)), [leaf | BigInt(span)]);
   state.strtabBase = table;
-  return sid;
+  return { sid, at };
 }
 
 const TYPES: readonly AddressType[] = ["untranslated", "untranslated", "untranslated", "translation", "translated"];

@@ -24,10 +24,12 @@ export class Image {
   readonly poisons: bigint[] = [];
   readonly #choices: Choices;
   readonly #oas: number;
+  readonly #regions: readonly Region[];
 
-  constructor(choices: Choices, oas: number) {
+  constructor(choices: Choices, oas: number, regions: readonly Region[]) {
     this.#choices = choices;
     this.#oas = oas;
+    this.#regions = regions;
   }
 
   set(address: bigint, words: readonly bigint[], bigEndian = false): void {
@@ -46,11 +48,11 @@ export class Image {
     const c = this.#choices;
     const size = 1n << BigInt(log2);
     if (c.chance(2)) return (c.bits(this.#oas) / size) * size;
-    const fitting = REGIONS.filter(
+    const fitting = this.#regions.filter(
       (region) =>
         region.size >= size && region.base % size === 0n && (region.base + size - 1n) >> BigInt(this.#oas) === 0n,
     );
-    const region = c.chance(75) || fitting.length === 0 ? (REGIONS[0] as Region) : c.pick(fitting);
+    const region = c.chance(75) || fitting.length === 0 ? (this.#regions[0] as Region) : c.pick(fitting);
     if (region.size < size) return (region.base / size) * size;
     return region.base + size * BigInt(c.below(Number(region.size / size)));
   }

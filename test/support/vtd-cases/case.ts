@@ -31,13 +31,20 @@ export const vtdCase: fc.Arbitrary<VtdCase> = fc
     ),
     requests: fc.array(request, { minLength: 1, maxLength: MAX_REQUESTS, size: "max" }),
   })
-  .map(({ unit, tables, mutations, requests }) => build(unit, tables, mutations, requests));
+  .map(({ unit, tables, mutations, requests }) => {
+    const state = unitState(new Choices(unit));
+    const caps = new Capabilities(state);
+    const ioRights = caps.ssIoRights && ((state.rtaddr >> 7n) & 1n) === 1n;
+    return buildVtdCase(state, new TableWriter(new Choices(tables), caps, ioRights), mutations, requests);
+  });
 
-function build(unit: number[], tables: number[], mutations: Mutation[], seeds: RequestSeed[]): VtdCase {
-  const state = unitState(new Choices(unit));
-  const caps = new Capabilities(state);
-  const ioRights = caps.ssIoRights && ((state.rtaddr >> 7n) & 1n) === 1n;
-  const writer = new TableWriter(new Choices(tables), caps, ioRights);
+/** Tables by `writer` for a unit in `state`, whose RTADDR gets their address; then broken, and asked. */
+export function buildVtdCase(
+  state: OracleState,
+  writer: TableWriter,
+  mutations: readonly Mutation[],
+  seeds: readonly RequestSeed[],
+): VtdCase {
   const root = writer.page();
   const mode = (state.rtaddr >> 10n) & 3n;
   state.rtaddr |= root;
@@ -47,8 +54,8 @@ function build(unit: number[], tables: number[], mutations: Mutation[], seeds: R
   return { state, words: writer.words, poisoned, requests: seeds.map((seed) => makeRequest(seed, state, targets)) };
 }
 
-function sids(choices: Choices): number[] {
-  return Array.from({ length: 1 + choices.below(2) }, () => choices.below(0x10000));
+function sids(writer: TableWriter): number[] {
+  return Array.from({ length: 1 + writer.choices.below(2) }, () => writer.sid());
 }
 
 function domain({ choices, caps }: TableWriter): bigint {
@@ -62,7 +69,7 @@ function supportedWidth({ choices, caps }: TableWriter): number {
 function legacyTables(writer: TableWriter, root: bigint): Target[] {
   const { choices, caps } = writer;
   const targets: Target[] = [];
-  for (const sid of sids(choices)) {
+  for (const sid of sids(writer)) {
     const context = writer.page();
     writer.put("root", root + 16n * BigInt(sid >> 8), [context | 1n, 0n]);
     const types = [0n, ...(caps.deviceTlb ? [1n, 1n] : []), ...(caps.passThrough ? [2n] : [])];
@@ -102,7 +109,7 @@ function pageSize(level: number): bigint {
 function scalableTables(writer: TableWriter, root: bigint): Target[] {
   const { choices, caps } = writer;
   const targets: Target[] = [];
-  for (const sid of sids(choices)) {
+  for (const sid of sids(writer)) {
     const contexts = writer.page();
     const upper = (sid & 0x80) !== 0;
     const garbage = choices.chance(20) ? choices.bits(64) & ~1n : 0n;

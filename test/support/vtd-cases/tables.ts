@@ -64,6 +64,11 @@ export class TableWriter {
     return page;
   }
 
+  /** A device. */
+  sid(): number {
+    return this.choices.below(0x10000);
+  }
+
   read(address: bigint): bigint {
     return this.words.get(address) ?? 0n;
   }
