@@ -60,7 +60,8 @@ class Parser {
     const bytes = this.#word();
     const name = this.#string(this.#strings + this.#word());
     if (this.#at + bytes > this.#blob.length) throw new RangeError("a device tree that is cut off");
-    properties.set(name, this.#blob.slice(this.#at, this.#at + bytes));
+    // A copy, also of a Buffer, whose slice would be none.
+    properties.set(name, new Uint8Array(this.#blob.subarray(this.#at, this.#at + bytes)));
     this.#skip(bytes);
   }
 

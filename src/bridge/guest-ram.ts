@@ -42,8 +42,11 @@ export class GuestRam implements HostBacking {
   /** Runs `send`, whose write to where there is no RAM goes to `message`. */
   withMessages(message: MessageWrite, send: () => void): void {
     this.#message = message;
-    send();
-    this.#message = undefined;
+    try {
+      send();
+    } finally {
+      this.#message = undefined;
+    }
   }
 
   read(address: bigint, into: Uint8Array): boolean {

@@ -81,6 +81,7 @@ export class BridgeServer {
   readonly #files: string[] = [];
   #servers: FunctionServer[] = [];
   #watch: NodeJS.Timeout | undefined;
+  #closed: Promise<void> | undefined;
   /** Where configuration space is mapped, arm64 only. */
   #ecam: bigint | undefined;
   #fail: (error: InputError) => void = () => {};
@@ -118,7 +119,12 @@ export class BridgeServer {
   }
 
   /** Ends all connections, and removes sockets and files. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     clearInterval(this.#watch);
     await Promise.all(this.#servers.map((server) => server.close()));
     for (const file of this.#files) rmSync(file, { force: true });

@@ -67,13 +67,11 @@ export class FunctionServer {
     }
   }
 
-  /** Ends connections and removes the socket. */
+  /** Ends connections; Node removes the socket. */
   async close(): Promise<void> {
-    const isOurs = this.isReachable;
     for (const socket of [...this.#waiting, this.#current]) socket?.destroy();
     this.#waiting.length = 0;
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    if (isOurs && this.isReachable) unlinkSync(this.path);
   }
 
   #log(line: string): void {
@@ -98,6 +96,7 @@ export class FunctionServer {
 
   #serve(socket: Socket): void {
     this.#current = socket;
+    let isRefused = false;
     const session = new Session(this.#options.target, {
       send: (bytes) => this.#send(socket, bytes),
       close: (why) => {
@@ -105,15 +104,20 @@ export class FunctionServer {
         socket.end();
         socket.destroySoon();
       },
-      refused: (address, errno) =>
-        this.#log(`the machine refused a write to 0x${address.toString(16)} (errno ${errno}): is bus mastering on?`),
+      refused: (address, errno) => {
+        // Once is enough: every interrupt will be refused.
+        if (!isRefused) {
+          this.#log(`the machine refused a write to 0x${address.toString(16)} (errno ${errno}): is bus mastering on?`);
+        }
+        isRefused = true;
+      },
     });
     const handshake = setTimeout(() => {
       if (session.negotiated) return;
       this.#log("client closed: it said nothing");
       socket.destroy();
     }, this.#options.handshakeMilliseconds ?? HANDSHAKE_MILLISECONDS);
-    socket.on("data", (chunk) => session.receive(chunk));
+    socket.on("data", (chunk) => this.#receive(session, socket, chunk));
     socket.on("drain", () => socket.resume());
     socket.once("close", () => {
       clearTimeout(handshake);
@@ -125,6 +129,16 @@ export class FunctionServer {
     });
     socket.resume();
     this.onClient(true);
+  }
+
+  /** A fault of our own costs this client its connection, and nobody else. */
+  #receive(session: Session, socket: Socket, chunk: Uint8Array): void {
+    try {
+      session.receive(chunk);
+    } catch (error) {
+      this.#log(`client closed: internal error: ${(error as Error).stack}`);
+      socket.destroy();
+    }
   }
 
   /** A client that does not read its answers is not read from either, and dropped when that does not help. */
