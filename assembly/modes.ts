@@ -12,10 +12,19 @@ export { begin, check, Fast, step, Traced, updateAt } from "./trace";
 export type Exact = i64;
 /** `Exact`, with what the unit's caches hold in place of memory. */
 export type Cached = u64;
+/** `Fast`, noting which entries it read. */
+export type Filling = u32;
 
 // @ts-ignore: decorator
 @inline
 export function isCached<T>(): bool {
+  return isInteger<T>() && !isSigned<T>() && sizeof<T>() == 8;
+}
+
+/** Whether this compilation notes where what is to be held comes from. */
+// @ts-ignore: decorator
+@inline
+export function notes<T>(): bool {
   return isInteger<T>() && !isSigned<T>();
 }
 

@@ -64,7 +64,10 @@ export function look(tlb: usize, key: u64, address: u64, access: u32, result: us
 export function keep(tlb: usize, how: i32, key: u64, address: u64, shift: u64, serves: u32, result: usize): i32 {
   const page = pageKey(address, shift);
   const index = how == ABSENT ? place(tlb, page, key) : insert(tlb, page, key);
-  store<u64>(tlb, load<u64>(tlb, CACHE.SHIFTS) | (<u64>1 << shift), CACHE.SHIFTS);
+  const shifts = load<u64>(tlb, CACHE.SHIFTS);
+  const all = shifts | (<u64>1 << shift);
+  // A store would make the next look wait for the end of this walk.
+  if (all != shifts) store<u64>(tlb, all, CACHE.SHIFTS);
   const value = valueOf(tlb, index);
   // Word by word, as they were just written: a vector would wait for two of them to reach the cache.
   const within = (<u64>1 << shift) - 1;

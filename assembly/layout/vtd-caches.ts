@@ -4,6 +4,8 @@
 export enum VTD_POLICY {
   /** Keep whatever the architecture permits: every level of the paging structures, too. */
   RETAIN = 1 << 0,
+  /** There are caches behind the IOTLB. */
+  BEHIND = 1 << 1,
 }
 
 /**
@@ -36,7 +38,8 @@ export enum IOTLB_ORIGIN {
   FS = 24,
   SS = 64,
 }
-export const IOTLB_ORIGIN_BYTES = 104;
+/** With a word to spare, so that it is copied in vectors. */
+export const IOTLB_ORIGIN_BYTES = 112;
 
 /** Context cache: the entry as read; its address. */
 export const CONTEXT_VALUE_BYTES = 32;

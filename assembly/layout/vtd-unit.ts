@@ -81,16 +81,14 @@ export enum VTD {
   FS_TABLES = 9676,
   SS_TABLES = 9680,
   POLICY = 9684,
-  /** What a cached walk notes: u64 addresses of the entries that the request has met. */
-  CONTEXT_AT = 9688,
-  DIRECTORY_AT = 9696,
-  PASID_AT = 9704,
-  /** u32 first level it read from memory, u64 what the levels above grant; by stage. */
-  FS_FROM = 9712,
-  SS_FROM = 9716,
-  FS_GRANTED = 9720,
-  SS_GRANTED = 9728,
-  END = 9736,
+  /** What a cached walk notes: u32 first level it read from memory, u64 what the levels above grant; by stage. */
+  FS_FROM = 9688,
+  SS_FROM = 9692,
+  FS_GRANTED = 9696,
+  SS_GRANTED = 9704,
+  /** IOTLB_ORIGIN: the entries that the request has met. */
+  ORIGIN = 9712,
+  END = 9824,
 }
 
 /** One request of a group that is being warmed. */

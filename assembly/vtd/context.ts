@@ -11,11 +11,12 @@ import {
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP } from "../layout/vtd-registers";
+import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
 import { uncommon } from "./kind";
 import { heldContext, isCached } from "./held";
-import { check, fetch, isMissing, step } from "../modes";
+import { check, fetch, isMissing, notes, step } from "../modes";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;
@@ -58,7 +59,7 @@ export function scalableContext<T>(unit: usize, result: usize, flags: u32, sid: 
     fault<T>(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
     return 0;
   }
-  if (isCached<T>()) store<u64>(unit, at, VTD.CONTEXT_AT);
+  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.CONTEXT);
   const entry = load<u64>(context);
   // § C5, C6
   if (check<T>(unit, CHECK.SCT_2, !has(entry, SCONTEXT.P))) {

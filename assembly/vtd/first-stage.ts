@@ -11,15 +11,15 @@ import {
   FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET, FS_ADDRESS_BITS_4,
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
-import { TABLE_VALUE } from "../layout/vtd-caches";
+import { IOTLB_ORIGIN, TABLE_VALUE } from "../layout/vtd-caches";
 import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
 import { uncommon } from "./kind";
-import { heldLevel, heldTable, isCached, keepTables } from "./held";
+import { forgetBelow, heldLevel, heldTable, isCached, keepTables, noteLevel } from "./held";
 import { locate, NOWHERE } from "./nested";
 import { NO_LEAF } from "./second-stage";
-import { check, fetch, isMissing, marks, step } from "../modes";
+import { check, fetch, isMissing, marks, notes, step } from "../modes";
 
 /** First stage alone; or nested, its entries found through the second stage. */
 export type Alone = i32;
@@ -50,7 +50,7 @@ export function firstStage<T, N>(
   if (isCached<T>()) {
     const tables = load<u32>(unit, VTD.FS_TABLES);
     const did = get(word(pasid, PASID.DID), PASID.DID);
-    const held = heldTable(tables, did, id, input, top, unit + VTD.FS_PATH);
+    const held = heldTable(unit, tables, did, id, input, top, IOTLB_ORIGIN.FS);
     if (held >= 0) {
       table = load<u64>(valueOf(tables, held), TABLE_VALUE.ENTRY) & mask(FSPTE.ADDR);
       granted = load<u64>(valueOf(tables, held), TABLE_VALUE.GRANTED);
@@ -105,11 +105,13 @@ export function firstStage<T, N>(
       store<u64>(path, at, PATH.ADDRESS);
       store<u64>(path, entry, PATH.ENTRY);
     }
+    if (notes<T>()) noteLevel(unit, IOTLB_ORIGIN.FS, level, at);
     if (isLeaf) break;
     table = entry & mask(FSPTE.ADDR);
     level--;
     shift -= LEVEL_BITS;
   }
+  if (notes<T>()) forgetBelow(unit, IOTLB_ORIGIN.FS, level);
   const along = mask(FSPTE.RW) | mask(FSPTE.US) | mask(FSPTE.A) | mask(FSPTE.EA);
   const leaf = put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
   // § F8
@@ -204,7 +206,7 @@ export function keepFirstTables(unit: usize, flags: u32, pasid: usize, id: u32, 
   const accessed = mask(FSPTE.A) | (has(control, PASID.EAFE) ? mask(FSPTE.EA) : 0);
   keepTables(
     unit, load<u32>(unit, VTD.FS_TABLES), get(word(pasid, PASID.DID), PASID.DID), id, input, unit + VTD.FS_PATH,
-    FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM), load<i32>(unit, VTD.FS_FROM), <i32>get(leaf, LEAF.LEVEL),
+    IOTLB_ORIGIN.FS, FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM), load<i32>(unit, VTD.FS_FROM), <i32>get(leaf, LEAF.LEVEL),
     load<u64>(unit, VTD.FS_GRANTED), accessed,
   );
 }

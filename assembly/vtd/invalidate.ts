@@ -16,11 +16,16 @@ import { VTD, VTD_TAGS } from "../layout/vtd-unit";
 /** Removes everything that was cached for DMA. */
 export function vtdInvalidateAll(unit: usize): void {
   if (!load<u32>(unit, VTD.IOTLB)) return;
-  clear(load<u32>(unit, VTD.CONTEXTS));
-  clear(load<u32>(unit, VTD.PASIDS));
   clear(load<u32>(unit, VTD.IOTLB));
-  clear(load<u32>(unit, VTD.FS_TABLES));
-  clear(load<u32>(unit, VTD.SS_TABLES));
+  clearIfAny(load<u32>(unit, VTD.CONTEXTS));
+  clearIfAny(load<u32>(unit, VTD.PASIDS));
+  clearIfAny(load<u32>(unit, VTD.FS_TABLES));
+  clearIfAny(load<u32>(unit, VTD.SS_TABLES));
+}
+
+/** The caches behind the IOTLB need not be there. */
+function clearIfAny(cache: usize): void {
+  if (cache) clear(cache);
 }
 
 /**
@@ -76,8 +81,8 @@ export function vtdInvalidateIotlb(
   if (!iotlb) return;
   if (granularity == GRANULARITY.GLOBAL) {
     clear(iotlb);
-    clear(load<u32>(unit, VTD.FS_TABLES));
-    clear(load<u32>(unit, VTD.SS_TABLES));
+    clearIfAny(load<u32>(unit, VTD.FS_TABLES));
+    clearIfAny(load<u32>(unit, VTD.SS_TABLES));
     return;
   }
   const address = (<u64>high << 32) | <u64>low;
@@ -143,6 +148,7 @@ function meets(one: u64, shift: u64, other: u64, otherShift: u32): bool {
 
 /** Removes paging-structure entries of a domain (and PASID) that lie on the way to the addresses. */
 function dropTables(tables: usize, did: u32, pasid: u32, ofPasid: bool, address: u64, shift: u32): void {
+  if (!tables) return;
   for (let i = 0, n = span(tables); i < n; i++) {
     const key = secondKey(tables, i);
     if (!key || get(key, KEY.DID) != did || (ofPasid && get(key, KEY.PASID) != pasid)) continue;

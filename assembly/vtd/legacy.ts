@@ -11,6 +11,7 @@ import {
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP, ECAP } from "../layout/vtd-registers";
+import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD, VTD_TAGS } from "../layout/vtd-unit";
 import { legacyAttributes } from "./attributes";
 import { failure, fault, faultOfRequest } from "./faults";
@@ -19,7 +20,7 @@ import { bypass, endsInInterruptRange, interruptCompletion, isInterruptAddress, 
 import {
   keepSecondTables, Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
 } from "./second-stage";
-import { check, fetch, isMissing, step } from "../modes";
+import { check, fetch, isMissing, notes, step } from "../modes";
 
 /** L1 to L17. */
 export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, result: usize): u32 {
@@ -104,7 +105,7 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
     fault<T>(result, flags, CHECK.LCT_1, 0, at, 0, 0, 0);
     return 0;
   }
-  if (isCached<T>()) store<u64>(unit, at, VTD.CONTEXT_AT);
+  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.CONTEXT);
   const entry = load<u64>(ptr);
   // § L5, L6
   if (check<T>(unit, CHECK.LCT_2, !has(entry, CONTEXT.P))) {

@@ -7,10 +7,10 @@ import { element, get, has, mask, word } from "../bits";
 import { PASID, PASIDDIR, PASIDDIR_BYTES, PASID_BYTES, PASID_INDEX, PASID_RESERVED, PGTT, SCONTEXT } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { CAP } from "../layout/vtd-registers";
+import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
-import { isCached } from "./held";
-import { check, fetch, isMissing, step } from "../modes";
+import { check, fetch, isMissing, notes, step } from "../modes";
 
 /** The directory entry, or 0 with the fault in `result`. */
 // @ts-ignore: decorator
@@ -26,7 +26,7 @@ export function pasidDirectory<T>(unit: usize, result: usize, flags: u32, contex
     fault<T>(result, flags, CHECK.SPD_1, first, at, 0, 0, 0);
     return 0;
   }
-  if (isCached<T>()) store<u64>(unit, at, VTD.DIRECTORY_AT);
+  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.DIRECTORY);
   const entry = load<u64>(ptr);
   // § P2, P3
   if (check<T>(unit, CHECK.SPD_2, !has(entry, PASIDDIR.P))) {
@@ -56,7 +56,7 @@ export function pasidEntry<T>(
     fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
     return 0;
   }
-  if (isCached<T>()) store<u64>(unit, at, VTD.PASID_AT);
+  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.PASID);
   const entry = load<u64>(ptr);
   // § P6
   if (check<T>(unit, CHECK.SPT_2, !has(entry, PASID.P))) {

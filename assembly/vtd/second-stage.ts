@@ -9,13 +9,13 @@ import { element, get, has, mask, put } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_OFFSET } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
-import { TABLE_VALUE } from "../layout/vtd-caches";
+import { IOTLB_ORIGIN, TABLE_VALUE } from "../layout/vtd-caches";
 import { CAP } from "../layout/vtd-registers";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
 import { uncommon } from "./kind";
-import { heldLevel, heldTable, isCached, keepTables } from "./held";
-import { check, fetch, isMissing, marks, step } from "../modes";
+import { forgetBelow, heldLevel, heldTable, isCached, keepTables, noteLevel } from "./held";
+import { check, fetch, isMissing, marks, notes, step } from "../modes";
 
 /** The rules' names: LSS.* and LGN.*, or SSS.*. */
 export type Legacy = f32;
@@ -42,7 +42,7 @@ export function secondStage<T, M>(
   let granted: u64 = -1;
   if (isCached<T>()) {
     const tables = load<u32>(unit, VTD.SS_TABLES);
-    const held = heldTable(tables, did, 0, input, top, unit + VTD.SS_PATH);
+    const held = heldTable(unit, tables, did, 0, input, top, IOTLB_ORIGIN.SS);
     if (held >= 0) {
       table = load<u64>(valueOf(tables, held), TABLE_VALUE.ENTRY) & mask(SSPTE.ADDR);
       granted = load<u64>(valueOf(tables, held), TABLE_VALUE.GRANTED);
@@ -86,11 +86,13 @@ export function secondStage<T, M>(
       store<u64>(path, at, PATH.ADDRESS);
       store<u64>(path, entry, PATH.ENTRY);
     }
+    if (notes<T>()) noteLevel(unit, IOTLB_ORIGIN.SS, level, at);
     if (isLeaf) break;
     table = entry & mask(SSPTE.ADDR);
     level--;
     shift -= LEVEL_BITS;
   }
+  if (notes<T>()) forgetBelow(unit, IOTLB_ORIGIN.SS, level);
   const along = rights | mask(SSPTE.A);
   return put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
 }
@@ -177,7 +179,7 @@ export function secondStageMarks(write: bool): u64 {
 export function keepSecondTables(unit: usize, flags: u32, did: u64, aw: i32, input: u64, leaf: u64): void {
   if (flags & REQUEST_FLAG.PROBE) return;
   keepTables(
-    unit, load<u32>(unit, VTD.SS_TABLES), did, 0, input, unit + VTD.SS_PATH, aw + AW_BASE_LEVELS,
+    unit, load<u32>(unit, VTD.SS_TABLES), did, 0, input, unit + VTD.SS_PATH, IOTLB_ORIGIN.SS, aw + AW_BASE_LEVELS,
     load<i32>(unit, VTD.SS_FROM), <i32>get(leaf, LEAF.LEVEL), load<u64>(unit, VTD.SS_GRANTED), mask(SSPTE.A),
   );
 }

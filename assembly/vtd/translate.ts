@@ -6,16 +6,15 @@
  * result, so a hit copies two vectors.
  */
 import { find, originOf } from "../caches";
-import { mask, setElement } from "../bits";
+import { mask } from "../bits";
 import { CACHE } from "../layout/caches";
 import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
 import { LEVEL_BITS, PAGE_SHIFT } from "../layout/vtd";
-import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, KEY, KEY_FLAGS_SHIFT } from "../layout/vtd-caches";
-import { LEVELS, PATH, PATH_STEP, VTD, VTD_MODE } from "../layout/vtd-unit";
-import { Cached } from "./held";
+import { IOTLB_ORIGIN_BYTES, KEY, KEY_FLAGS_SHIFT } from "../layout/vtd-caches";
+import { VTD, VTD_MODE } from "../layout/vtd-unit";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
 import { HIT, keep, look, pageKey, UNFIT } from "../tlb";
-import { vtdWalk, vtdWalkMany, walkExactly } from "./walk";
+import { vtdWalk, vtdWalkMany, walkNoting } from "./walk";
 
 /** Requests that the IOTLB does not serve. */
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
@@ -82,7 +81,7 @@ function missed(
   unit: usize, iotlb: usize, how: i32, sid: u32, pasid: u32, address: u64, flags: u32, result: usize,
 ): u32 {
   forget(unit);
-  const code = walkExactly<Cached>(unit, sid, pasid, address, flags, result);
+  const code = walkNoting(unit, sid, pasid, address, flags, result);
   const unheld = WALKED | REQUEST_FLAG.PROBE;
   if (code || flags & unheld || load<u32>(unit, VTD.MODE) == VTD_MODE.OFF || isInterruptAddress(address)) return code;
   let shift: u64 = load<u8>(result, RESULT.PAGE_SHIFT);
@@ -104,27 +103,16 @@ function passThroughShift(unit: usize, address: u64): u64 {
   return shift;
 }
 
-/** Forgets the paths of earlier walks. */
+/** Forgets where earlier walks read. */
 function forget(unit: usize): void {
-  for (let level = 1; level < LEVELS; level++) {
-    store<u64>(unit + VTD.FS_PATH + level * PATH_STEP, 0, PATH.ADDRESS);
-    store<u64>(unit + VTD.SS_PATH + level * PATH_STEP, 0, PATH.ADDRESS);
-  }
-  store<u64>(unit, 0, VTD.DIRECTORY_AT);
-  store<u64>(unit, 0, VTD.PASID_AT);
+  const origin = unit + VTD.ORIGIN;
+  for (let i = 0; i < IOTLB_ORIGIN_BYTES; i += 16) v128.store(origin + i, i64x2.splat(0));
 }
 
 /** Writes which entries the walk has used. */
 function noteOrigin(unit: usize, origin: usize): void {
-  store<u64>(origin, load<u64>(unit, VTD.CONTEXT_AT), IOTLB_ORIGIN.CONTEXT);
-  store<u64>(origin, load<u64>(unit, VTD.DIRECTORY_AT), IOTLB_ORIGIN.DIRECTORY);
-  store<u64>(origin, load<u64>(unit, VTD.PASID_AT), IOTLB_ORIGIN.PASID);
-  for (let level = 1; level < LEVELS; level++) {
-    const fs = load<u64>(unit + VTD.FS_PATH + level * PATH_STEP, PATH.ADDRESS);
-    const ss = load<u64>(unit + VTD.SS_PATH + level * PATH_STEP, PATH.ADDRESS);
-    setElement(origin + IOTLB_ORIGIN.FS, level - 1, fs);
-    setElement(origin + IOTLB_ORIGIN.SS, level - 1, ss);
-  }
+  const met = unit + VTD.ORIGIN;
+  for (let i = 0; i < IOTLB_ORIGIN_BYTES; i += 16) v128.store(origin + i, v128.load(met + i));
 }
 
 /**

@@ -20,7 +20,7 @@ import { checkInteger, checkOneOf } from "../check.ts";
 import type { Core } from "../core/core.ts";
 import type { VtdCaches } from "./parts.ts";
 
-/** Entries of each cache: 4 times a power of two. */
+/** Entries of each cache: 4 times a power of two; but for the IOTLB also 0, there is none then. */
 export interface VtdCacheSizes {
   iotlb: number;
   contexts: number;
@@ -31,15 +31,15 @@ export interface VtdCacheSizes {
 }
 
 /**
- * "none": every request is walked. "sized": caches of ordinary size. "retain": the unforgiving
- * hardware, which holds whatever the architecture lets it hold, for as long as it has room.
+ * "none": every request is walked. "sized": an IOTLB of ordinary size, and what else sizes are given
+ * for. "retain": the unforgiving hardware, with all caches, which holds whatever the architecture lets it hold, for as long as it has room.
  * Sizes given replace those of the policy.
  */
 export type VtdCachePolicy = "none" | "sized" | "retain" | (Partial<VtdCacheSizes> & { policy: "sized" | "retain" });
 
 const POLICIES = ["sized", "retain"] as const;
 const SIZES: Readonly<Record<"sized" | "retain", VtdCacheSizes>> = {
-  sized: { iotlb: 1024, contexts: 64, pasids: 128, firstTables: 256, secondTables: 256 },
+  sized: { iotlb: 1024, contexts: 0, pasids: 0, firstTables: 0, secondTables: 0 },
   retain: { iotlb: 2048, contexts: 256, pasids: 512, firstTables: 1024, secondTables: 1024 },
 };
 
@@ -60,7 +60,9 @@ export class VtdTranslationCaches implements VtdCaches {
     this.#unit = unit;
     this.sizes = { ...SIZES[kind], ...sizes };
     const { iotlb, contexts, pasids, firstTables, secondTables } = this.sizes;
-    core.view.setUint32(unit + VTD.POLICY, kind === "retain" ? VTD_POLICY.RETAIN : 0, true);
+    const isAnyBehind = contexts + pasids + firstTables + secondTables > 0;
+    const bits = (kind === "retain" ? VTD_POLICY.RETAIN : 0) | (isAnyBehind ? VTD_POLICY.BEHIND : 0);
+    core.view.setUint32(unit + VTD.POLICY, bits, true);
     this.#open(VTD.IOTLB, "iotlb", iotlb, TLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
     this.#open(VTD.CONTEXTS, "contexts", contexts, CONTEXT_VALUE_BYTES, CONTEXT_ORIGIN_BYTES);
     this.#open(VTD.PASIDS, "pasids", pasids, PASID_VALUE_BYTES, PASID_ORIGIN_BYTES);
@@ -106,6 +108,7 @@ export class VtdTranslationCaches implements VtdCaches {
   }
 
   #open(pointer: number, name: string, entries: number, valueBytes: number, originBytes: number): void {
+    if (entries === 0 && pointer !== VTD.IOTLB) return;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
