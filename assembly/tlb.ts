@@ -6,7 +6,7 @@
  * who asks, and how. A value is a result's first part with, where its page's address is 0, the
  * accesses that it serves: so one word says whether it serves, and where it leads.
  */
-import { compare, insert, place, setOf, valueOf } from "./caches";
+import { compare, setOf } from "./caches";
 import { CACHE, SECOND_WORD, SET_TAG_BYTES, TLB_VALUE_BYTES, WAYS } from "./layout/caches";
 import { RESULT, RESULT_FLAG } from "./layout/core";
 
@@ -55,26 +55,20 @@ export function look(tlb: usize, key: u64, address: u64, access: u32, result: us
   return ABSENT;
 }
 
-/**
- * Holds the translation in `result`, for a page of 2^shift bytes.
- * @param how what `look` said
- * @param serves REQUEST_FLAG.READ and WRITE
- * @returns its index
- */
-export function keep(tlb: usize, how: i32, key: u64, address: u64, shift: u64, serves: u32, result: usize): i32 {
-  const page = pageKey(address, shift);
-  const index = how == ABSENT ? place(tlb, page, key) : insert(tlb, page, key);
+/** Holds the translation in `result`, as entry `index`, which has the key of a page of 2^shift bytes. */
+// @ts-ignore: decorator
+@inline
+export function hold(tlb: usize, index: i32, shift: u64, serves: u32, result: usize): void {
   const shifts = load<u64>(tlb, CACHE.SHIFTS);
   const all = shifts | (<u64>1 << shift);
-  // A store would make the next look wait for the end of this walk.
+  // To store it always would make the next look wait for the end of this walk.
   if (all != shifts) store<u64>(tlb, all, CACHE.SHIFTS);
-  const value = valueOf(tlb, index);
+  const value = <usize>load<u32>(tlb, CACHE.VALUES) + index * TLB_VALUE_BYTES;
   // Word by word, as they were just written: a vector would wait for two of them to reach the cache.
+  const updated = <u64>RESULT_FLAG.UPDATED << ((RESULT.FLAGS - RESULT.CODE) * 8);
   const within = (<u64>1 << shift) - 1;
-  store<u32>(value, load<u32>(result, RESULT.CODE), RESULT.CODE);
-  store<u32>(value, load<u32>(result, RESULT.FLAGS) & ~RESULT_FLAG.UPDATED, RESULT.FLAGS);
+  store<u64>(value, load<u64>(result) & ~updated);
   store<u64>(value, (load<u64>(result, RESULT.ADDRESS) & ~within) | serves, RESULT.ADDRESS);
   store<u64>(value, load<u64>(result, RESULT.PAGE_SHIFT), RESULT.PAGE_SHIFT);
   store<u64>(value, load<u64>(result, RESULT.PASID), RESULT.PASID);
-  return index;
 }

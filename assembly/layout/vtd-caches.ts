@@ -29,7 +29,10 @@ export enum KEY {
 }
 export const KEY_FLAGS_SHIFT = 16;
 
-/** IOTLB: where a translation came from: u64 addresses of the entries, 0 where there is none. */
+/**
+ * IOTLB: where a translation came from: u64 addresses of the entries, 0 where there is none. Those of
+ * paging entries count only where LEVELS say so, until somebody asks.
+ */
 export enum IOTLB_ORIGIN {
   CONTEXT = 0,
   DIRECTORY = 8,
@@ -37,8 +40,11 @@ export enum IOTLB_ORIGIN {
   /** By level, from level 1. */
   FS = 24,
   SS = 64,
+  /** u64: u8 by stage, bit n: there is an entry of level n. */
+  LEVELS = 104,
+  FS_LEVELS = 104,
+  SS_LEVELS = 105,
 }
-/** With a word to spare, so that it is copied in vectors. */
 export const IOTLB_ORIGIN_BYTES = 112;
 
 /** Context cache: the entry as read; its address. */

@@ -86,9 +86,10 @@ export enum VTD {
   SS_FROM = 9692,
   FS_GRANTED = 9696,
   SS_GRANTED = 9704,
-  /** IOTLB_ORIGIN: the entries that the request has met. */
+  /** u32 pointer to an IOTLB_ORIGIN: the entries that the request has met; and room for one. */
   ORIGIN = 9712,
-  END = 9824,
+  ORIGIN_BUFFER = 9720,
+  END = 9832,
 }
 
 /** One request of a group that is being warmed. */

@@ -15,7 +15,7 @@ import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
 import { uncommon } from "./kind";
-import { heldContext, isCached } from "./held";
+import { heldContext, isCached, met } from "./held";
 import { check, fetch, isMissing, notes, step } from "../modes";
 
 /** Bytes of one half of a scalable root entry. */
@@ -59,7 +59,7 @@ export function scalableContext<T>(unit: usize, result: usize, flags: u32, sid: 
     fault<T>(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
     return 0;
   }
-  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.CONTEXT);
+  if (notes<T>()) store<u64>(met(unit, IOTLB_ORIGIN.CONTEXT), at);
   const entry = load<u64>(context);
   // § C5, C6
   if (check<T>(unit, CHECK.SCT_2, !has(entry, SCONTEXT.P))) {

@@ -16,7 +16,7 @@ import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit
 import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
 import { uncommon } from "./kind";
-import { forgetBelow, heldLevel, heldTable, isCached, keepTables, noteLevel } from "./held";
+import { heldLevel, heldTable, isCached, keepTables, noteLevel, noteLevels } from "./held";
 import { locate, NOWHERE } from "./nested";
 import { NO_LEAF } from "./second-stage";
 import { check, fetch, isMissing, marks, notes, step } from "../modes";
@@ -111,7 +111,7 @@ export function firstStage<T, N>(
     level--;
     shift -= LEVEL_BITS;
   }
-  if (notes<T>()) forgetBelow(unit, IOTLB_ORIGIN.FS, level);
+  if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.FS, top, level);
   const along = mask(FSPTE.RW) | mask(FSPTE.US) | mask(FSPTE.A) | mask(FSPTE.EA);
   const leaf = put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
   // § F8

@@ -19,8 +19,8 @@ export { Cached, isCached } from "../modes";
 /** Where the walk notes where an entry of its was read. */
 // @ts-ignore: decorator
 @inline
-function met(unit: usize, what: IOTLB_ORIGIN): usize {
-  return unit + VTD.ORIGIN + <usize>what;
+export function met(unit: usize, what: IOTLB_ORIGIN): usize {
+  return <usize>load<u32>(unit, VTD.ORIGIN) + <usize>what;
 }
 
 /** Notes that the paging entry of `level` was read at `at`; `stage` is IOTLB_ORIGIN.FS or SS. */
@@ -30,11 +30,13 @@ export function noteLevel(unit: usize, stage: IOTLB_ORIGIN, level: i32, at: u64)
   setElement(met(unit, stage), level - 1, at);
 }
 
-/** Forgets what was read below `level` on the way to something else. */
+/** Notes that the stage has entries of the levels from `top` down to `last`, and no others. */
 // @ts-ignore: decorator
 @inline
-export function forgetBelow(unit: usize, stage: IOTLB_ORIGIN, level: i32): void {
-  while (--level) noteLevel(unit, stage, level, 0);
+export function noteLevels(unit: usize, stage: IOTLB_ORIGIN, top: i32, last: i32): void {
+  const levels = stage == IOTLB_ORIGIN.FS ? IOTLB_ORIGIN.FS_LEVELS : IOTLB_ORIGIN.SS_LEVELS;
+  const bits = (2 << top) - (1 << last);
+  store<u8>(met(unit, levels), <u8>bits);
 }
 
 // @ts-ignore: decorator

@@ -15,7 +15,7 @@ import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD, VTD_TAGS } from "../layout/vtd-unit";
 import { legacyAttributes } from "./attributes";
 import { failure, fault, faultOfRequest } from "./faults";
-import { heldContext, isCached, keepContext } from "./held";
+import { heldContext, isCached, keepContext, met } from "./held";
 import { bypass, endsInInterruptRange, interruptCompletion, isInterruptAddress, succeed } from "./result";
 import {
   keepSecondTables, Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
@@ -105,7 +105,7 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
     fault<T>(result, flags, CHECK.LCT_1, 0, at, 0, 0, 0);
     return 0;
   }
-  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.CONTEXT);
+  if (notes<T>()) store<u64>(met(unit, IOTLB_ORIGIN.CONTEXT), at);
   const entry = load<u64>(ptr);
   // § L5, L6
   if (check<T>(unit, CHECK.LCT_2, !has(entry, CONTEXT.P))) {

@@ -10,6 +10,7 @@ import { CAP } from "../layout/vtd-registers";
 import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
+import { met as metOrigin } from "./held";
 import { check, fetch, isMissing, notes, step } from "../modes";
 
 /** The directory entry, or 0 with the fault in `result`. */
@@ -26,7 +27,7 @@ export function pasidDirectory<T>(unit: usize, result: usize, flags: u32, contex
     fault<T>(result, flags, CHECK.SPD_1, first, at, 0, 0, 0);
     return 0;
   }
-  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.DIRECTORY);
+  if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.DIRECTORY), at);
   const entry = load<u64>(ptr);
   // § P2, P3
   if (check<T>(unit, CHECK.SPD_2, !has(entry, PASIDDIR.P))) {
@@ -56,7 +57,7 @@ export function pasidEntry<T>(
     fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
     return 0;
   }
-  if (notes<T>()) store<u64>(unit, at, VTD.ORIGIN + IOTLB_ORIGIN.PASID);
+  if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.PASID), at);
   const entry = load<u64>(ptr);
   // § P6
   if (check<T>(unit, CHECK.SPT_2, !has(entry, PASID.P))) {

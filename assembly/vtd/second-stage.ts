@@ -14,7 +14,7 @@ import { CAP } from "../layout/vtd-registers";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
 import { uncommon } from "./kind";
-import { forgetBelow, heldLevel, heldTable, isCached, keepTables, noteLevel } from "./held";
+import { heldLevel, heldTable, isCached, keepTables, noteLevel, noteLevels } from "./held";
 import { check, fetch, isMissing, marks, notes, step } from "../modes";
 
 /** The rules' names: LSS.* and LGN.*, or SSS.*. */
@@ -92,7 +92,7 @@ export function secondStage<T, M>(
     level--;
     shift -= LEVEL_BITS;
   }
-  if (notes<T>()) forgetBelow(unit, IOTLB_ORIGIN.SS, level);
+  if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.SS, top, level);
   const along = rights | mask(SSPTE.A);
   return put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
 }

@@ -5,16 +5,17 @@
  * walked, with what the other caches hold in place of memory. An IOTLB entry is the first part of a
  * result, so a hit copies two vectors.
  */
-import { find, originOf } from "../caches";
-import { mask } from "../bits";
+import { drop, find, insert, originOf, place } from "../caches";
+import { get, mask, setElement } from "../bits";
 import { CACHE } from "../layout/caches";
 import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
 import { LEVEL_BITS, PAGE_SHIFT } from "../layout/vtd";
-import { IOTLB_ORIGIN_BYTES, KEY, KEY_FLAGS_SHIFT } from "../layout/vtd-caches";
-import { VTD, VTD_MODE } from "../layout/vtd-unit";
+import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, KEY, KEY_FLAGS_SHIFT, VTD_POLICY } from "../layout/vtd-caches";
+import { LEVELS, VTD, VTD_MODE } from "../layout/vtd-unit";
+import { Cached } from "../modes";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
-import { HIT, keep, look, pageKey, UNFIT } from "../tlb";
-import { vtdWalk, vtdWalkMany, walkNoting } from "./walk";
+import { ABSENT, HIT, hold, look, pageKey, UNFIT } from "../tlb";
+import { vtdWalk, vtdWalkMany, walkExactly, walkFilling } from "./walk";
 
 /** Requests that the IOTLB does not serve. */
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
@@ -30,7 +31,8 @@ export function vtdTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high: 
   const address = (<u64>high << 32) | <u64>low;
   const key = requester((<u64>pasid << 32) | sid, flags);
   const how = flags & unserved(unit) ? UNFIT : look(iotlb, key, address, flags & ACCESS, result);
-  return how == HIT ? 0 : missed(unit, iotlb, how, sid, pasid, address, flags, result);
+  if (how == HIT || (how == ABSENT && fill(unit, key, address, flags, result))) return 0;
+  return missed(unit, sid, pasid, address, flags, result);
 }
 
 /** As `vtdWalkMany`, with the unit's caches. */
@@ -43,14 +45,14 @@ export function vtdTranslateMany(unit: usize, requests: usize, results: usize, c
   for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
     const flags = load<u32>(request, REQUEST.FLAGS);
     const address = load<u64>(request, REQUEST.ADDRESS);
-    let how = UNFIT;
     if (!(flags & refused)) {
-      how = look(iotlb, requester(load<u64>(request, REQUEST.SID), flags), address, flags & ACCESS, result);
-      if (how == HIT) continue;
+      const key = requester(load<u64>(request, REQUEST.SID), flags);
+      const how = look(iotlb, key, address, flags & ACCESS, result);
+      if (how == HIT || (how == ABSENT && fill(unit, key, address, flags, result))) continue;
     }
     const sid = load<u32>(request, REQUEST.SID);
     const pasid = load<u32>(request, REQUEST.PASID);
-    if (missed(unit, iotlb, how, sid, pasid, address, flags, result)) faults++;
+    if (missed(unit, sid, pasid, address, flags, result)) faults++;
   }
   return faults;
 }
@@ -77,23 +79,73 @@ function unserved(unit: usize): u32 {
 }
 
 /** Walks, and holds what may be held of it. */
-function missed(
-  unit: usize, iotlb: usize, how: i32, sid: u32, pasid: u32, address: u64, flags: u32, result: usize,
-): u32 {
-  forget(unit);
-  const code = walkNoting(unit, sid, pasid, address, flags, result);
+function missed(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  const met = startOrigin(unit, unit + VTD.ORIGIN_BUFFER);
+  const code = walkExactly<Cached>(unit, sid, pasid, address, flags, result);
   const unheld = WALKED | REQUEST_FLAG.PROBE;
   if (code || flags & unheld || load<u32>(unit, VTD.MODE) == VTD_MODE.OFF || isInterruptAddress(address)) return code;
+  const shift = shiftToHold(unit, address, result);
+  if (!shift) return code;
+  const iotlb = load<u32>(unit, VTD.IOTLB);
+  const index = insert(iotlb, pageKey(address, shift), requester((<u64>pasid << 32) | sid, flags));
+  hold(iotlb, index, shift, served(result), result);
+  memory.copy(originOf(iotlb, index), met, IOTLB_ORIGIN_BYTES);
+  return code;
+}
+
+/**
+ * Fills the IOTLB by a fast walk. An entry is taken before the walk, as if the page had the smallest
+ * size in use: so the walk notes where it reads in the entry itself, and nothing waits for its end.
+ * @returns false: it has to be walked exactly
+ */
+function fill(unit: usize, key: u64, address: u64, flags: u32, result: usize): bool {
+  if (flags & REQUEST_FLAG.PROBE || load<u32>(unit, VTD.POLICY) & VTD_POLICY.BEHIND) return false;
+  const iotlb = load<u32>(unit, VTD.IOTLB);
+  const shifts = load<u64>(iotlb, CACHE.SHIFTS);
+  const expected: u64 = shifts ? ctz(shifts) : PAGE_SHIFT;
+  let index = place(iotlb, pageKey(address, expected), key);
+  const origin = startOrigin(unit, originOf(iotlb, index));
+  const done = walkFilling(unit, <u32>get(key, KEY.SID), <u32>get(key, KEY.PASID), address, flags, result);
+  const shift = done ? shiftToHold(unit, address, result) : 0;
+  if (shift != expected) {
+    drop(iotlb, index);
+    if (!shift) return done;
+    index = place(iotlb, pageKey(address, shift), key);
+    memory.copy(originOf(iotlb, index), origin, IOTLB_ORIGIN_BYTES);
+  }
+  hold(iotlb, index, shift, served(result), result);
+  return true;
+}
+
+/** From now on the walk notes at `origin` where it reads. */
+// @ts-ignore: decorator
+@inline
+function startOrigin(unit: usize, origin: usize): usize {
+  store<u32>(unit, <u32>origin, VTD.ORIGIN);
+  store<u64>(origin, 0, IOTLB_ORIGIN.LEVELS);
+  if (load<u32>(unit, VTD.MODE) != VTD_MODE.SCALABLE) {
+    store<u64>(origin, 0, IOTLB_ORIGIN.DIRECTORY);
+    store<u64>(origin, 0, IOTLB_ORIGIN.PASID);
+  }
+  return origin;
+}
+
+/** log2 of the page that the translation in `result` may be held for, 0 if for none. */
+// @ts-ignore: decorator
+@inline
+function shiftToHold(unit: usize, address: u64, result: usize): u64 {
   let shift: u64 = load<u8>(result, RESULT.PAGE_SHIFT);
   if (shift == EVERYTHING) shift = passThroughShift(unit, address);
-  if (touchesInterruptRange(load<u64>(result, RESULT.ADDRESS), shift)) return code;
+  return touchesInterruptRange(load<u64>(result, RESULT.ADDRESS), shift) ? 0 : shift;
+}
+
+/** Accesses that the translation in `result` serves; a write through one not known to be dirty must set D first. */
+// @ts-ignore: decorator
+@inline
+function served(result: usize): u32 {
   // PERMISSION.READ and WRITE are where REQUEST_FLAG has READ and WRITE.
-  let serves: u32 = load<u8>(result, RESULT.PERMISSIONS) & ACCESS;
-  // A write through a translation not known to be dirty must set D first.
-  if (!(load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.DIRTY)) serves &= ~REQUEST_FLAG.WRITE;
-  const index = keep(iotlb, how, requester((<u64>pasid << 32) | sid, flags), address, shift, serves, result);
-  noteOrigin(unit, originOf(iotlb, index));
-  return code;
+  const rights: u32 = load<u8>(result, RESULT.PERMISSIONS) & ACCESS;
+  return load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.DIRTY ? rights : rights & ~REQUEST_FLAG.WRITE;
 }
 
 /** A pass-through page as large as the unit has them, unless interrupts lie in it. */
@@ -101,18 +153,6 @@ function passThroughShift(unit: usize, address: u64): u64 {
   let shift: u64 = load<u32>(unit, VTD.PASS_THROUGH_SHIFT);
   while (<i32>shift > PAGE_SHIFT && touchesInterruptRange(address, shift)) shift -= LEVEL_BITS;
   return shift;
-}
-
-/** Forgets where earlier walks read. */
-function forget(unit: usize): void {
-  const origin = unit + VTD.ORIGIN;
-  for (let i = 0; i < IOTLB_ORIGIN_BYTES; i += 16) v128.store(origin + i, i64x2.splat(0));
-}
-
-/** Writes which entries the walk has used. */
-function noteOrigin(unit: usize, origin: usize): void {
-  const met = unit + VTD.ORIGIN;
-  for (let i = 0; i < IOTLB_ORIGIN_BYTES; i += 16) v128.store(origin + i, v128.load(met + i));
 }
 
 /**
@@ -129,8 +169,17 @@ export function vtdOrigin(
   for (let shifts = load<u64>(iotlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
     const index = find(iotlb, pageKey(address, ctz(shifts)), key);
     if (index < 0) continue;
-    memory.copy(origin, originOf(iotlb, index), IOTLB_ORIGIN_BYTES);
+    readOrigin(originOf(iotlb, index), origin);
     return <u32>ctz(shifts);
   }
   return 0;
+}
+
+/** Copies an origin, with 0 where no level of a stage was read. */
+function readOrigin(from: usize, to: usize): void {
+  memory.copy(to, from, IOTLB_ORIGIN_BYTES);
+  for (let level = 1; level < LEVELS; level++) {
+    if (!((load<u8>(from, IOTLB_ORIGIN.FS_LEVELS) >> level) & 1)) setElement(to + IOTLB_ORIGIN.FS, level - 1, 0);
+    if (!((load<u8>(from, IOTLB_ORIGIN.SS_LEVELS) >> level) & 1)) setElement(to + IOTLB_ORIGIN.SS, level - 1, 0);
+  }
 }

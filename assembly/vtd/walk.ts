@@ -11,7 +11,6 @@ import { get, has } from "../bits";
 import { ANSWER, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT_BYTES } from "../layout/core";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP, GSTS, VER } from "../layout/vtd-registers";
-import { VTD_POLICY } from "../layout/vtd-caches";
 import { MAX_RETRIES, START_OVER, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { faultOfRequest } from "./faults";
 import { UNCOMMON } from "./kind";
@@ -20,7 +19,7 @@ import { bypass, isInterruptAddress } from "./result";
 import { GROUP } from "../warm";
 import { walkScalable } from "./scalable";
 import { warm } from "./warm";
-import { begin, Cached, check, Exact, Fast, Filling, marks, step, Traced } from "../modes";
+import { begin, check, Exact, Fast, Filling, marks, step, Traced } from "../modes";
 
 /** First major version in which execute requests are refused before any table is read. */
 const NO_EXECUTE_REQUESTS = 8;
@@ -58,13 +57,9 @@ export function vtdWalkMany(unit: usize, requests: usize, results: usize, count:
   return faults;
 }
 
-/** Walks for the IOTLB, with what the other caches hold in place of memory, and notes which entries it met. */
-export function walkNoting(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
-  if (!(load<u32>(unit, VTD.POLICY) & VTD_POLICY.BEHIND)) {
-    const code = walk<Filling>(unit, sid, pasid, address, flags, result);
-    if (code != START_OVER) return code;
-  }
-  return walkExactly<Cached>(unit, sid, pasid, address, flags, result);
+/** Walks fast, noting which entries it reads; false: it must be walked exactly. */
+export function walkFilling(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
+  return walk<Filling>(unit, sid, pasid, address, flags, result) != START_OVER;
 }
 
 /** Walks with effects, again as long as somebody changes entries under the walker's hands. */
