@@ -3,6 +3,7 @@ import { WAYS } from "../assembly/layout/caches.ts";
 import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
 import { SmmuWalker, VtdWalker } from "../src/index.ts";
 import type { Walker } from "../src/walker.ts";
+import { WALK_ALONE } from "./bars.ts";
 import { CWasm } from "./c-wasm.ts";
 import type { Implementation, Kernel } from "./harness.ts";
 import { NATIVE } from "./judge.ts";
@@ -27,6 +28,8 @@ interface WalkSet {
   ram: BenchRam;
   requests: readonly BenchRequest[];
   walker: Walker;
+  /** With caches: the same unit without. */
+  uncached?: Walker | undefined;
   plain: Plain | undefined;
   /** Sets the C twins up. */
   configure: (number | bigint)[];
@@ -36,7 +39,7 @@ interface WalkSet {
 
 /**
  * @param times how often a round walks all requests
- * @param iotlbSets translates through an IOTLB of so many sets (and the caches behind it) instead
+ * @param iotlbSets translates through an IOTLB of so many sets instead
  */
 export async function vtdKernel(
   name: string,
@@ -61,6 +64,7 @@ export async function vtdKernel(
       { cap, ecap, rtaddr, haw },
       iotlbSets ? { policy: "sized", iotlb: iotlbSets * WAYS } : "none",
     ),
+    uncached: iotlbSets ? new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }) : undefined,
     plain:
       shape.kind === "first-stage" && !iotlbSets
         ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw })
@@ -139,6 +143,18 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     },
   });
   const singles = flatten(requests);
+  if (set.uncached) {
+    const walks = set.uncached.batch(requests.length);
+    core.u8.copyWithin(walks.requests, batch.requests, batch.requests + requests.length * REQUEST_BYTES);
+    walks.run(requests.length);
+    same(set.name, WALK_ALONE, expected, ...sumOfBatch(walks, requests.length));
+    implementations.push({
+      name: WALK_ALONE,
+      round: () => {
+        for (let t = 0; t < times; t++) walks.run(requests.length);
+      },
+    });
+  }
   implementations.push({
     name: "Wasm, one call a walk",
     round: () => {

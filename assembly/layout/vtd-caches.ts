@@ -31,7 +31,7 @@ export const KEY_FLAGS_SHIFT = 16;
 
 /**
  * IOTLB: where a translation came from: u64 addresses of the entries, 0 where there is none. Those of
- * paging entries count only where LEVELS say so, until somebody asks.
+ * paging entries count only where FS_LEVELS and SS_LEVELS say so.
  */
 export enum IOTLB_ORIGIN {
   CONTEXT = 0,
@@ -40,8 +40,7 @@ export enum IOTLB_ORIGIN {
   /** By level, from level 1. */
   FS = 24,
   SS = 64,
-  /** u64: u8 by stage, bit n: there is an entry of level n. */
-  LEVELS = 104,
+  /** u8 by stage, bit n: there is an entry of level n. */
   FS_LEVELS = 104,
   SS_LEVELS = 105,
 }

@@ -122,7 +122,7 @@ function fill(unit: usize, key: u64, address: u64, flags: u32, result: usize): b
 @inline
 function startOrigin(unit: usize, origin: usize): usize {
   store<u32>(unit, <u32>origin, VTD.ORIGIN);
-  store<u64>(origin, 0, IOTLB_ORIGIN.LEVELS);
+  store<u16>(origin, 0, IOTLB_ORIGIN.FS_LEVELS);
   if (load<u32>(unit, VTD.MODE) != VTD_MODE.SCALABLE) {
     store<u64>(origin, 0, IOTLB_ORIGIN.DIRECTORY);
     store<u64>(origin, 0, IOTLB_ORIGIN.PASID);

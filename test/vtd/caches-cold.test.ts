@@ -13,6 +13,9 @@ const POLICIES: readonly VtdCachePolicy[] = [
   "retain",
   // Two sets a cache: everything is evicted all the time.
   { policy: "retain", iotlb: 8, contexts: 4, pasids: 4, firstTables: 8, secondTables: 8 },
+  // Some caches are absent.
+  { policy: "sized", iotlb: 8, contexts: 16, pasids: 0, firstTables: 16, secondTables: 0 },
+  { policy: "retain", contexts: 0, firstTables: 0 },
 ];
 
 describe("caches, VT-d 6.2", () => {
