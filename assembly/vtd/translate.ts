@@ -1,9 +1,8 @@
 /**
  * Translation through the IOTLB, and the other caches behind it.
  *
- * VT-d rev 5.10, 6.2.3 "IOTLB". A hit needs nothing but the request; what a hit does not settle is
- * walked, with what the other caches hold in place of memory. An IOTLB entry is the first part of a
- * result, so a hit copies two vectors.
+ * VT-d rev 5.10, 6.2.3 "IOTLB". A hit needs nothing but the request. What is not held is walked: fast
+ * where the IOTLB is all there is, else with what the caches behind it hold in place of memory.
  */
 import { drop, find, insert, originOf, place } from "../caches";
 import { get, mask, setElement } from "../bits";
