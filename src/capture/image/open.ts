@@ -62,7 +62,7 @@ export function openDump(source: ByteSource, ram: readonly RawRange[], unpackers
 function kdump(source: ByteSource, unpackers: Unpackers): DumpedMemory {
   const pages = new KdumpMemory(source, unpackers);
   const origin = `kdump, ${pages.blocks} pages of ${pages.blockSize / 1024} KiB`;
-  return { origin, pages, ram: [pages.span], iommu: pages.iommu };
+  return { origin, pages, ram: pages.ram, iommu: pages.iommu };
 }
 
 function refuse(source: ByteSource, what: string): never {

@@ -310,6 +310,28 @@ describe("kdump that lies", () => {
     expect(dump?.pages.page(0x5000n)).toBeUndefined();
   });
 
+  it("the machine's processor tells what nobody named, if there is a note about it", () => {
+    const unnamed = patched(good, 272, [8, 0x6e_776f_6e6b_6e55n]);
+    expect(open(unnamed)?.iommu).toBeUndefined();
+    const noted = (bytes: number) =>
+      open(
+        concat([
+          patched(patched(unnamed, 4096 + 48, [8, good.length], [8, 20]), 0),
+          numbers([4, 5], [4, bytes], [4, 1], [8, 0]),
+        ]),
+      )?.iommu;
+    expect([336, 392, 12].map(noted)).toEqual(["vtd", "smmuv3", undefined]);
+    expect(open(patched(unnamed, 4096 + 48, [8, 2n ** 63n], [8, 20]))?.iommu).toBeUndefined();
+  });
+
+  it("RAM in more pieces than are told apart is one", () => {
+    const every = Array.from({ length: 5000 }, (_, i) => ({ base: BigInt(i) * 8192n, bytes: new Uint8Array(4096) }));
+    const dump = open(kdump(every, { machine: "x86_64", pack: PACKINGS.zlib! }));
+    expect(dump?.ram).toEqual([{ base: 0n, size: 9999n * 4096n }]);
+    expect(dump?.pages.page(4999n * 8192n)?.length).toBe(4096);
+    expect(dump?.pages.page(4096n)).toBeUndefined();
+  });
+
   it("a page that unpacks to more than a page", () => {
     const bomb = kdump(runs, { machine: "x86_64", pack: () => PACKINGS.zlib!(new Uint8Array(2 ** 20)) });
     expect(refusal(() => open(bomb)?.pages.page(0x3000n))).toContain("page 0x3000 cannot be unpacked: ");
