@@ -32,6 +32,8 @@ export enum REACH {
   LIMIT = 120,
   /** u32 RIGHTS that some request may make use of; the others count for nothing. */
   MASK = 320,
+  /** u64 stage 1 leaves with nG = 0. */
+  GLOBALS = 328,
   /** 64 bytes each: PASID entry or STE, CD, result block of inner walks. */
   ENTRY = 128,
   CD = 192,

@@ -192,6 +192,7 @@ function leaf1(state: usize, unit: usize, frame: usize, entry: u64, output: u64)
     advance(frame);
     return;
   }
+  if (!has(entry, PTE1.nG)) count(state, REACH.GLOBALS);
   const base = held & HIGH ? word(cd, CD.TTB1) : word(cd, CD.TTB0);
   const isFlat = (held & HIGH ? has(base, CD.HAD1) : has(base, CD.HAD0)) && has(load<u64>(unit, SMMU.FEATURES), FEATURE.HAD);
   const hierarchy = isFlat ? 0 : hierarchyOf(held);

@@ -20,7 +20,7 @@ export interface Reach {
 }
 
 /** Linear memory for a walker, its survey, and an enumerator that can remember many tables. */
-const WORKSPACE = REACH_WORKSPACE + 2 ** 21;
+export const WORKSPACE: number = REACH_WORKSPACE + 2 ** 21;
 
 /** Surveys an image and makes ready to enumerate it. */
 export function openReach(image: MachineImage, memory: GuestMemory = guestMemory(image.pages, WORKSPACE)): Reach {

@@ -8,6 +8,7 @@ import { encode } from "./encode.ts";
 import { explain } from "./explain.ts";
 import { fields } from "./fields.ts";
 import type { Io } from "./io.ts";
+import { lint } from "./lint.ts";
 import { list } from "./list.ts";
 import { map } from "./map.ts";
 import { packageVersion } from "./package.ts";
@@ -26,6 +27,7 @@ const VERBS: readonly Verb[] = [
   walk,
   translate,
   map,
+  lint,
   verify,
   replay,
   scenario,

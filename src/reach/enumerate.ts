@@ -43,6 +43,8 @@ export interface Totals {
   refused: number;
   /** Pages of tables that could not be read. */
   missing: number;
+  /** SMMUv3: stage 1 pages with nG = 0. */
+  globals: number;
   /** The bound on entries was hit: there is more. */
   cut: boolean;
 }
@@ -97,7 +99,7 @@ export class Enumerator {
   list(space: AddressSpace, sink: Sink, mask: number, onSlice?: (entries: number) => void): Totals {
     const { view } = this.#core;
     const state = this.#state;
-    if (space.kind === undefined) return { entries: 0, leaves: 0, refused: 0, missing: 0, cut: false };
+    if (space.kind === undefined) return { entries: 0, leaves: 0, refused: 0, missing: 0, globals: 0, cut: false };
     this.#start(space, mask);
     const counter = (at: REACH) => Number(view.getBigUint64(state + at, true));
     let more = true;
@@ -113,6 +115,7 @@ export class Enumerator {
       leaves: counter(REACH.LEAVES),
       refused: counter(REACH.REFUSED),
       missing: counter(REACH.MISSING),
+      globals: counter(REACH.GLOBALS),
       cut: more,
     };
   }

@@ -46,6 +46,8 @@ export interface Grant {
   instruction: Instruction;
   /** The tag of their translations in caches, "DID 2" or "ASID 1, VMID 0". */
   tag: string;
+  /** SMMUv3: the VMID among the tags. */
+  vmid?: bigint;
 }
 
 export interface GrantFault {

@@ -122,10 +122,12 @@ class SmmuSurvey {
   }
 
   #substreams(sid: number, ste: bigint[], grants: Grant[]): void {
+    // § 5.2 S1DSS = 0b10: CD 0 is told as that of transactions without SubstreamID, and is nobody else's.
+    const taken = getField(ste, STE.S1DSS) === BigInt(S1DSS.SUBSTREAM0);
     for (const span of this.#tables.cdSpans(ste)) {
       if (!span.valid) continue;
       for (const { ssid, words } of this.#tables.cds(ste, span)) {
-        if (!getField(words, CD.V)) continue;
+        if (!getField(words, CD.V) || (taken && ssid === 0)) continue;
         if (!this.#grant(grants, sid, ssid, ste, words)) return;
       }
     }
@@ -141,7 +143,8 @@ class SmmuSurvey {
     const overrides = this.#overrides(getField(ste, STE.PRIVCFG), getField(ste, STE.INSTCFG));
     const hasStage2 = (config & CONFIG_BIT.STAGE2) !== 0;
     const tags = [cd ? `ASID ${getField(cd, CD.ASID)}` : "", hasStage2 ? `VMID ${getField(ste, STE.S2VMID)}` : ""];
-    const grant: Grant = { ...overrides, pasid, tag: tags.filter((tag) => tag !== "").join(", ") };
+    const tag = tags.filter((text) => text !== "").join(", ");
+    const grant: Grant = { ...overrides, pasid, tag, vmid: getField(ste, STE.S2VMID) };
     grants.push(grant);
     if (this.#refuse(grant, sid)) return true;
     if (!cd && !hasStage2) grant.space = this.#identity();

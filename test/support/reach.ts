@@ -33,7 +33,7 @@ export function lookUp({ runs, repeats }: Listing, address: bigint): { output: b
   return repeat && lookUp({ runs, repeats, totals: EMPTY }, repeat.like + (address - repeat.input));
 }
 
-const EMPTY: Totals = { entries: 0, leaves: 0, refused: 0, missing: 0, cut: false };
+const EMPTY: Totals = { entries: 0, leaves: 0, refused: 0, missing: 0, globals: 0, cut: false };
 
 /** "0x1000 rw" for a kind of access that a grant lets pass, "" where it does not. */
 export function answer(
