@@ -60,9 +60,7 @@ export class Transfer {
   }
 
   start(): void {
-    const { ats, address, data } = this.#options;
-    if (ats) this.#advance();
-    else this.#move(address, data.length, this.#requestOptions(), () => this.#end(DMA_RESULT.OK));
+    this.#advance();
   }
 
   /** The engine was reset: whatever still comes is nobody's. */
@@ -85,17 +83,20 @@ export class Transfer {
 
   /** Does the next page, which does the one after it. */
   #advance(): void {
-    const { data, translateOnly } = this.#options;
-    const at = BigInt.asUintN(U64, this.#options.address + BigInt(this.#moved));
-    const isThere = !translateOnly && this.#moved === data.length;
-    const completion = isThere ? undefined : this.#translate(at);
-    if (isThere || (completion && translateOnly)) this.#end(DMA_RESULT.OK);
-    else if (completion) {
-      const count = Math.min(data.length - this.#moved, PAGE - Number(at % BigInt(PAGE)));
-      const next = () => this.#advance();
-      if (completion.untranslatedOnly) this.#move(at, count, this.#requestOptions(), next);
-      else this.#move(outputOf(completion, at), count, { translated: true }, next);
-    }
+    const { address, data, ats, translateOnly } = this.#options;
+    const at = BigInt.asUintN(U64, address + BigInt(this.#moved));
+    if (!translateOnly && this.#moved === data.length) this.#end(DMA_RESULT.OK);
+    else if (ats) this.#useTranslation(at);
+    else this.#move(at, at, this.#requestOptions());
+  }
+
+  /** Goes on if there is a translation of `at` now. */
+  #useTranslation(at: bigint): void {
+    const completion = this.#translate(at);
+    if (!completion) return;
+    if (this.#options.translateOnly) this.#end(DMA_RESULT.OK);
+    else if (completion.untranslatedOnly) this.#move(at, at, this.#requestOptions());
+    else this.#move(at, outputOf(completion, at), { translated: true });
   }
 
   /** A completion that permits the access; undefined when there is none (yet). */
@@ -132,15 +133,16 @@ export class Transfer {
     this.#end(DMA_RESULT.PAGE_REQUEST_FAILED);
   }
 
-  /** Moves the next `count` bytes; `next` follows when they are there, which a stall may delay. */
-  #move(address: bigint, count: number, options: DmaOptions, next: () => void): void {
+  /** Moves what is left up to the end of the page of `at`, by a request for `address`. A stall may delay it. */
+  #move(at: bigint, address: bigint, options: DmaOptions): void {
     const { data, write } = this.#options;
+    const count = Math.min(data.length - this.#moved, PAGE - Number(at % BigInt(PAGE)));
     const piece = data.subarray(this.#moved, this.#moved + count);
     const done = (result: DmaResult): void => {
       if (this.#isOver) return;
       this.#moved += result.ok ? count : result.done;
       if (result.ok && !write) piece.set(result.data);
-      if (result.ok) next();
+      if (result.ok) this.#advance();
       else this.#end(resultOf(result.answer), result.code);
     };
     if (write) this.#port.requester.write(address, piece.slice(), options, done);

@@ -27,8 +27,8 @@ export const vfioUser: Verb = {
             ...; "${DEFAULT_VTD}" unless told
 --smmuv3    an Arm SMMUv3: ${Object.keys(SMMU_PRESETS).join(", ")};
             "${DEFAULT_SMMU}" unless told
---ram       the guest's RAM: a file that QEMU maps too, made if missing; in
-            /dev/shm it is fastest
+--ram       the guest's RAM: a file that QEMU maps too; one that is missing is
+            made, and goes in the end; in /dev/shm it is fastest
 --memory    its size, 1G unless told (64M..1T)
 --devices   DMA devices behind the unit, 1 unless told (0..${MAX_DEVICES})
 --caches    none, sized, or retain: what the unit may keep until an
@@ -59,15 +59,17 @@ example:
     const run = given.flag("run");
     prepare(options, run);
     const server = await BridgeServer.open(options);
+    const signal = new Signal();
     let qemu: QemuProcess | undefined;
     try {
       if (!run || given.json) tell(io, given.json, socketsIn(options, server.folder), server.command);
       if (run) qemu = new QemuProcess(server.command);
-      const code = await Promise.race([server.failed, signalled(), qemu?.ended ?? new Promise<number>(() => {})]);
+      const code = await Promise.race([server.failed, signal.arrived, qemu?.ended ?? new Promise<number>(() => {})]);
       if (code !== 0)
         throw new InputError(server.command[0] as string, "", `ended with code ${code}; its last lines say why`);
       return EXIT.OK;
     } finally {
+      signal.forget();
       await qemu?.stop();
       await server.close();
     }
@@ -188,8 +190,21 @@ function tell(io: Io, json: boolean, sockets: readonly string[], qemu: readonly 
 }
 
 /** Ctrl-C, or a polite kill: all is well. */
-function signalled(): Promise<number> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(0));
-  });
+class Signal {
+  /** Resolves to an exit code. */
+  readonly arrived: Promise<number>;
+  #hear: () => void = () => {};
+
+  constructor() {
+    this.arrived = new Promise((resolve) => {
+      this.#hear = () => resolve(0);
+    });
+    for (const name of SIGNALS) process.on(name, this.#hear);
+  }
+
+  forget(): void {
+    for (const name of SIGNALS) process.off(name, this.#hear);
+  }
 }
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;

@@ -58,9 +58,10 @@ describe("transfers", () => {
   });
 
   it("that run into a hole stop there: bus error, bytes moved, address", async () => {
-    const { dma } = await engine();
+    const { dma, client, ram } = await engine();
     await dma.enable();
     const start = 32n * BigInt(MIB) - 0x1800n;
+    ram.write(start, bytes(0x1800));
     expect(await dma.run(0, start, 0x3000)).toEqual({
       status: 6,
       result: RESULT.BUS,
@@ -68,6 +69,8 @@ describe("transfers", () => {
       code: 0,
       fault: 32n * BigInt(MIB),
     });
+    // What was moved is there.
+    expect(await client.read(BAR0, BUFFER, 0x1801)).toEqual(Buffer.concat([bytes(0x1800), Buffer.alloc(1)]));
   });
 
   it("STATUS is cleared bit by bit by writing 1", async () => {

@@ -54,7 +54,7 @@ describe("sockets", () => {
     const client = await VfioClient.open(join(folder, "dma1.sock"));
     await server.close();
     await client.closed;
-    expect(readdirSync(folder)).toEqual(["ram"]);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   it("that a dead server left are replaced", async () => {
@@ -89,7 +89,7 @@ describe("sockets", () => {
     const path = join(folder, "dma0.sock");
     make(path);
     await expect(BridgeServer.open(options(folder))).rejects.toThrow(/dma0\.sock: exists and is no socket; remove it/);
-    expect(readdirSync(folder).sort()).toEqual(["dma0.sock", "ram"]);
+    expect(readdirSync(folder)).toEqual(["dma0.sock"]);
   });
 
   it("with a path of 108 bytes or more are refused: no system takes them", async () => {
@@ -177,12 +177,21 @@ describe("clients that hang", () => {
 });
 
 describe("the RAM file", () => {
-  it("is made with its size, for its owner only, and stays", async () => {
+  it("is made with its size, for its owner only, and goes with the server", async () => {
     const folder = temporaryFolder();
     const server = await BridgeServer.open(options(folder));
-    await server.close();
     const { size, mode } = statSync(join(folder, "ram"));
     expect([size, mode & 0o777]).toEqual([RAM_BYTES, 0o600]);
+    await server.close();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("that was there stays", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "ram"), "");
+    truncateSync(join(folder, "ram"), RAM_BYTES);
+    await (await BridgeServer.open(options(folder))).close();
+    expect(statSync(join(folder, "ram")).size).toBe(RAM_BYTES);
   });
 
   it("of another size is refused, and not touched", async () => {

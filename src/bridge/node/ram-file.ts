@@ -1,5 +1,15 @@
 /** The guest's RAM as a file: opened once, read and written synchronously. */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { InputError } from "../../capture/input.ts";
 import type { RamFile } from "../guest-ram.ts";
 
@@ -10,6 +20,8 @@ export class SharedRamFile implements RamFile {
   /** Told once, when the file turns out to be shorter than it was. */
   onShrunk: (line: string) => void = () => {};
   #isShrunk = false;
+  /** Whether it was not there before: then it goes, too. */
+  readonly #isOurs: boolean;
 
   /**
    * Opens the file, and makes it `bytes` long if it is new or empty.
@@ -18,6 +30,7 @@ export class SharedRamFile implements RamFile {
   constructor(path: string, bytes: number) {
     this.path = path;
     this.#bytes = bytes;
+    this.#isOurs = !existsSync(path);
     try {
       // For its owner only: it will hold a guest's secrets.
       this.#fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -47,6 +60,7 @@ export class SharedRamFile implements RamFile {
 
   close(): void {
     closeSync(this.#fd);
+    if (this.#isOurs) rmSync(this.path, { force: true });
   }
 
   #whole(bytes: number, access: () => number): boolean {

@@ -86,7 +86,7 @@ export class BridgeServer {
   #ecam: bigint | undefined;
   #fail: (error: InputError) => void = () => {};
 
-  private constructor(options: ServeOptions) {
+  private constructor(options: ServeOptions, folder: string) {
     this.#ram = new SharedRamFile(options.ram, options.memory);
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
@@ -102,13 +102,13 @@ export class BridgeServer {
       log: options.log,
     });
     this.#isOwnFolder = options.folder === undefined;
-    this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "iommulator-"));
+    this.folder = folder;
     this.command = commandFor(options, this.folder);
   }
 
   /** @throws InputError when the RAM file or a socket cannot be had; then nothing is left behind */
   static async open(options: ServeOptions): Promise<BridgeServer> {
-    const server = new BridgeServer(options);
+    const server = new BridgeServer(options, options.folder ?? temporaryFolder());
     try {
       await server.#listen(options);
     } catch (error) {
@@ -196,5 +196,14 @@ export class BridgeServer {
     const gone = this.#servers.find((server) => !server.busy && !server.isReachable);
     if (gone)
       this.#fail(new InputError(gone.path, "", "the socket has vanished; start over, in a folder nobody cleans"));
+  }
+}
+
+function temporaryFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), "iommulator-"));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new InputError(tmpdir(), "", `no folder can be made here (${code ?? error}); give one with --sockets`);
   }
 }
