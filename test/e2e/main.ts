@@ -5,6 +5,7 @@
  *   npm run e2e -- qemu      QEMU's own units and ours, through the same random scripts
  *   npm run e2e -- setup     only what both need
  */
+import { bootLinux } from "./linux/main.ts";
 import { compareWithQemu } from "./qemu/main.ts";
 import { setUp } from "./root.ts";
 import { Unavailable } from "./shell.ts";
@@ -14,11 +15,12 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 /** Each says whether all was well. */
 const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = {
   setup: async () => true,
+  linux: (args) => bootLinux(args, say),
   qemu: (args) => compareWithQemu(args, say),
 };
 
 async function main(args: readonly string[]): Promise<number> {
-  const [name = "setup", ...rest] = args;
+  const [name = "linux", ...rest] = args;
   const verb = VERBS[name];
   if (!verb) {
     say(`unknown: ${name}; there are ${Object.keys(VERBS).join(", ")}`);

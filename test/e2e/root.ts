@@ -79,14 +79,14 @@ function kernelPackages(architecture: Architecture): { release: string; packages
   const depends = obtain("chroot", [ROOT, "apt-cache", "depends", `linux-image-${architecture}${suffix}/${BACKPORTS}`]);
   const release = /Depends: linux-image-(\d\S*?)(?::\w+)?\n/.exec(depends)?.[1];
   if (release === undefined) throw new Unavailable(`${BACKPORTS} has no kernel for ${architecture}`);
-  const packages = ["linux-base", "linux-binary", "linux-modules", "linux-headers"].map(
-    (name) => `${name}-${release}${suffix}`,
-  );
-  const common = release.replace(/-\w+$/, "");
-  return {
-    release,
-    packages: [...packages, `busybox-static${suffix}`, `linux-headers-${common}-common`, `linux-kbuild-${common}`],
-  };
+  const packages = ["linux-base", "linux-binary", "linux-modules"].map((name) => `${name}-${release}${suffix}`);
+  packages.push(`busybox-static${suffix}`);
+  // Modules are built for the architecture whose packaged kernel can share address spaces.
+  if (architecture === "amd64") {
+    const common = release.replace(/-\w+$/, "");
+    packages.push(`linux-headers-${release}`, `linux-headers-${common}-common`, `linux-kbuild-${common}`);
+  }
+  return { release, packages };
 }
 
 /** Downloads and unpacks: installing a kernel would make an initramfs and more. */
@@ -97,7 +97,11 @@ function unpackKernel(architecture: Architecture, into: string): void {
   obtain("chroot", [ROOT, "sh", "-c", `cd ${downloads} && apt-get download -q -t ${BACKPORTS} ${packages.join(" ")}`]);
   rmSync(into, { recursive: true, force: true });
   mkdirSync(into, { recursive: true });
-  for (const name of readdirSync(join(ROOT, downloads))) run("dpkg-deb", ["-x", join(ROOT, downloads, name), into]);
+  for (const name of readdirSync(join(ROOT, downloads))) {
+    // Headers name their places in full: they belong into the root.
+    const place = /^linux-(headers|kbuild)/.test(name) ? ROOT : into;
+    run("dpkg-deb", ["-x", join(ROOT, downloads, name), place]);
+  }
   writeFileSync(join(into, "release"), release);
   rmSync(join(ROOT, downloads), { recursive: true });
 }

@@ -188,8 +188,10 @@ export class SmmuDialect {
       return this.#event(ask, steps, { stage, class: stage === 2 ? outcome.class : 1, code: 0x0b });
     }
     const unaccessed = !field([entry], 10, 10) && !affd;
-    const readOnly = stage === 1 ? field([entry], 7, 7) : !field([entry], 7, 7);
-    if (!unaccessed && !readOnly) return fateOf(ask, outcome, this.#isRam);
+    // What stage 2 translates for the SMMU itself, it reads.
+    const right = outcome.class === 2 ? 7 : 6;
+    const denied = stage === 1 ? field([entry], 7, 7) : !field([entry], right, right);
+    if (!unaccessed && !denied) return fateOf(ask, outcome, this.#isRam);
     departures.push("rights-before-address-size");
     return this.#event(ask, steps, { ...place, code: unaccessed ? 0x12 : 0x13, ipa: outcome.ipa });
   }

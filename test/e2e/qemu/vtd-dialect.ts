@@ -188,7 +188,7 @@ export class VtdDialect {
     const secondStage = type === 2n || type === 3n;
     const masks = [
       mask(5, 5) | mask(11, 9) | (secondStage ? 0n : mask(63, 12)),
-      mask(63, 16) & ~mask(23, 23),
+      mask(63, 16) & ~(this.#ecap & ECAP.SMPWCS ? mask(23, 23) : 0n),
       type === 1n ? mask(1, 0) | mask(11, 4) : mask(63, 0),
       ...[3, 4, 5, 6, 7].map(() => mask(63, 0)),
     ];
