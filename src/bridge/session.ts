@@ -27,7 +27,8 @@ import { decodeMessage, encodeCommand, encodeReply, type Message } from "./messa
 
 /** What a session needs of its socket. */
 export interface SessionPort {
-  send(bytes: Uint8Array): void;
+  /** @returns false: the client has much to read already; `resume` follows when it has */
+  send(bytes: Uint8Array): boolean;
   /** Ends the connection; `why` is for people. */
   close(why: string): void;
   /** A write into the guest that the client refused, with its errno. */
@@ -49,6 +50,8 @@ export class Session implements BusMaster {
   #nextId = 0;
   #negotiated = false;
   #open = true;
+  /** The client is not answered before it has read more. */
+  #isHeld = false;
 
   constructor(target: PciFunction, port: SessionPort) {
     this.#function = target;
@@ -65,7 +68,22 @@ export class Session implements BusMaster {
   receive(chunk: Uint8Array): void {
     if (!this.#open) return;
     this.#framer.push(chunk);
-    while (this.#open) {
+    this.#proceed();
+  }
+
+  /** Whether what has arrived waits for the client to read its answers. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** The client has read its answers. */
+  resume(): void {
+    this.#isHeld = false;
+    this.#proceed();
+  }
+
+  #proceed(): void {
+    while (this.#open && !this.#isHeld) {
       const bytes = this.#framer.next();
       if (bytes === undefined) return;
       if (typeof bytes === "number") this.#end(`a message of ${bytes} bytes`);
@@ -109,7 +127,7 @@ export class Session implements BusMaster {
   }
 
   #reply({ id, command, noReply }: Message, answer: Uint8Array | ERRNO): void {
-    if (!noReply) this.#port.send(encodeReply(id, command, answer));
+    if (!noReply) this.#isHeld = !this.#port.send(encodeReply(id, command, answer));
   }
 
   #takeReply({ id, error, errno }: Message): void {

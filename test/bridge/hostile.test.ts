@@ -55,6 +55,7 @@ class Machine {
         send: (bytes) => {
           // Replies only: interrupts may come at any time.
           if (bytes[8] === 1 || bytes[8] === 0x21) this.replies[i] = (this.replies[i] ?? 0) + 1;
+          return true;
         },
         close: (why) => this.closed.push(why),
       });

@@ -165,6 +165,26 @@ describe("clients that hang", () => {
     await (await rig.client(rig.iommu)).read32(BAR0, 0);
   });
 
+  it("a client that asks for much at once gets it all, in order", async () => {
+    const rig = await bridgeRig();
+    const client = await rig.client(rig.dma);
+    const whole = pack(0n, BAR0, 0x20000);
+    const replies = await Promise.all(Array.from({ length: 300 }, () => client.call(CMD.REGION_READ, whole)));
+    expect(replies.every(({ errno, payload }) => errno === 0 && payload.length === 16 + 0x20000)).toBe(true);
+    expect(rig.log).toEqual([]);
+  });
+
+  it("a client that never reads its interrupts is dropped in the end", async () => {
+    const rig = await bridgeRig();
+    const client = await rig.client(rig.iommu);
+    client.socket.pause();
+    const data = new Uint8Array(1024 * 1024);
+    for (let i = 0; i < 20; i++) rig.server.bridge.iommu.bus?.write(0xfee0_0000n, data);
+    expect(rig.log).toEqual(["iommu: client closed: it does not read what it is sent"]);
+    client.socket.resume();
+    await client.closed;
+  });
+
   it("a machine that refuses interrupts is told of once", async () => {
     const rig = await bridgeRig();
     const client = await rig.client(rig.iommu);

@@ -11,7 +11,7 @@ const MAX_PATH_BYTES = 107;
 const MAX_WAITING = 4;
 /** A client that says nothing must not keep others out for good. */
 const HANDSHAKE_MILLISECONDS = 10_000;
-/** What a client may leave unread: more than any answer, so only one that does not read at all gets there. */
+/** What a client may leave unread: more than any answer, so only one that does not read interrupts gets there. */
 const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 
 export interface ServerOptions {
@@ -117,8 +117,13 @@ export class FunctionServer {
       this.#log("client closed: it said nothing");
       socket.destroy();
     }, this.#options.handshakeMilliseconds ?? HANDSHAKE_MILLISECONDS);
-    socket.on("data", (chunk) => this.#receive(session, socket, chunk));
-    socket.on("drain", () => socket.resume());
+    const whileHealthy = (step: () => void) => {
+      this.#guard(socket, step);
+      if (session.isHeld) socket.pause();
+      else socket.resume();
+    };
+    socket.on("data", (chunk) => whileHealthy(() => session.receive(chunk)));
+    socket.on("drain", () => whileHealthy(() => session.resume()));
     socket.once("close", () => {
       clearTimeout(handshake);
       session.disconnect();
@@ -132,22 +137,24 @@ export class FunctionServer {
   }
 
   /** A fault of our own costs this client its connection, and nobody else. */
-  #receive(session: Session, socket: Socket, chunk: Uint8Array): void {
+  #guard(socket: Socket, step: () => void): void {
     try {
-      session.receive(chunk);
+      step();
     } catch (error) {
       this.#log(`client closed: internal error: ${(error as Error).stack}`);
       socket.destroy();
     }
   }
 
-  /** A client that does not read its answers is not read from either, and dropped when that does not help. */
-  #send(socket: Socket, bytes: Uint8Array): void {
-    if (socket.destroyed || socket.writableEnded) return;
-    if (!socket.write(bytes)) socket.pause();
-    if (socket.writableLength <= MAX_UNREAD_BYTES) return;
-    this.#log("client closed: it does not read what it is sent");
-    socket.destroy();
+  /** A client that does not read is not answered either, and dropped when interrupts alone become too many. */
+  #send(socket: Socket, bytes: Uint8Array): boolean {
+    if (socket.destroyed || socket.writableEnded) return true;
+    const goesOn = socket.write(bytes);
+    if (socket.writableLength > MAX_UNREAD_BYTES) {
+      this.#log("client closed: it does not read what it is sent");
+      socket.destroy();
+    }
+    return goesOn;
   }
 }
 
