@@ -78,7 +78,7 @@ export function tellRequesters(requesters: Requesters, { image, paint, all }: Ma
 }
 
 function nameFault(code: number, check: string, { iommu }: MachineImage): string {
-  if (code === 0) return `silently (${check})`;
+  if (code === 0) return `without an event (${check})`;
   return `${iommu === "vtd" ? "reason" : "event"} ${hex(code, 2)} ${check}`;
 }
 
