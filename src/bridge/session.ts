@@ -96,7 +96,6 @@ export class Session implements BusMaster {
     if (!this.#open) return;
     this.#open = false;
     this.#pending.clear();
-    this.memory.clear();
     this.#function.detach();
   }
 

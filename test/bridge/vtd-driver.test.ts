@@ -7,12 +7,17 @@ import { describe, expect, it } from "vitest";
 import { bridgeRig, MIB, RAM_BYTES } from "../support/bridge-rig.ts";
 import {
   ATS,
+  ATS_CONTROL,
   BAR0,
   BUFFER,
+  CONFIG,
   DmaDriver,
   GuestFile,
   INTERRUPT,
   PRI,
+  PRI_CONTROL,
+  PRI_STATUS,
+  PRIVILEGED,
   RESULT,
   TRANSLATE,
   WRITE,
@@ -46,6 +51,9 @@ const IQA = 0x90;
 const PQT = 0xc8;
 const PQA = 0xd0;
 const PECTL = 0xe0;
+
+/** Address and S of a device-TLB invalidation: the lowest zero bit is bit 63. */
+const EVERYTHING = 0x7fff_ffff_ffff_f800n;
 
 const indexOf = (address: bigint, level: number) => (address >> BigInt(12 + 9 * (level - 1))) & 0x1ffn;
 
@@ -110,16 +118,18 @@ class Kernel {
     this.ram.words(PASIDS + pasid * 64n, (1n << 6n) | (2n << 2n) | 1n, (1n << 23n) | did, table, 0n, 0n, 0n, 0n, 0n);
   }
 
+  /** Queues a descriptor. */
+  async queue(...descriptor: bigint[]): Promise<void> {
+    this.ram.words(QUEUE + this.#tail, ...[...descriptor, 0n, 0n, 0n].slice(0, 4));
+    this.#tail = (this.#tail + 32n) % 4096n;
+    await this.iommu.write64(BAR0, IQT, this.#tail);
+  }
+
   /** Queues a descriptor and one that writes a status word, and waits for that. */
   async submit(...descriptor: bigint[]): Promise<void> {
-    const words = [...descriptor, 0n, 0n, 0n].slice(0, 4);
     this.ram.words(STATUS, 0n);
-    const wait = [(1n << 32n) | (1n << 5n) | 5n, STATUS, 0n, 0n];
-    for (const entry of [words, wait]) {
-      this.ram.words(QUEUE + this.#tail, ...entry);
-      this.#tail = (this.#tail + 32n) % 4096n;
-    }
-    await this.iommu.write64(BAR0, IQT, this.#tail);
+    await this.queue(...descriptor);
+    await this.queue((1n << 32n) | (1n << 5n) | 5n, STATUS);
     while (this.ram.word(STATUS) === 0n) await new Promise(setImmediate);
   }
 
@@ -128,7 +138,7 @@ class Kernel {
     await this.submit((pasid << 32n) | (did << 16n) | (2n << 4n) | 6n, 0n);
   }
   async flushDevice(pasid: bigint): Promise<void> {
-    await this.submit((pasid << 32n) | (SID << 16n) | 8n, (0x7fff_ffff_ffff_f000n << 0n) | (1n << 11n));
+    await this.submit((pasid << 32n) | (SID << 16n) | 8n, EVERYTHING);
   }
   async respond(pasid: bigint, group: bigint, code: bigint): Promise<void> {
     await this.submit((pasid << 32n) | (SID << 16n) | (code << 12n) | (1n << 4n) | 9n, group << 3n);
@@ -143,6 +153,13 @@ async function boot(caches: "none" | "retain" = "none"): Promise<Kernel> {
   const kernel = new Kernel(iommu, new DmaDriver(dma), new GuestFile(rig.ram));
   await kernel.enableTranslation();
   return kernel;
+}
+
+/** A machine up and running, its engine enabled. */
+async function booted(...enabled: Parameters<DmaDriver["enable"]>) {
+  const kernel = await boot();
+  await kernel.dma.enable(...enabled);
+  return { kernel, dma: kernel.dma, iommu: kernel.iommu, ram: kernel.ram };
 }
 
 const pattern = (bytes: number, from = 1) => Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 7 + from) % 256));
@@ -262,6 +279,121 @@ describe("a VT-d driver through sockets", () => {
     await dma.start(ATS | PRI, IOVA, 100, { pasid: 5 });
     await kernel.respond(PASID, 1n, 1n);
     expect(await dma.outcome()).toMatchObject({ status: 6, result: RESULT.PAGE_REQUEST_FAILED, moved: 0, fault: IOVA });
+  });
+
+  it("a write after a read asks again, since the read asked for no write permission", async () => {
+    const { dma, kernel, ram } = await booted("ats", "pasid");
+    kernel.map(PROCESS, IOVA, DATA);
+    expect((await dma.run(ATS, IOVA, 8, { pasid: 5 })).result).toBe(RESULT.OK);
+    // R, and neither W nor X; N, since the table is snooped.
+    expect((await dma.register(0x40)) & 0b111).toBe(0b001);
+    await dma.client.write(BAR0, BUFFER, pattern(8));
+    expect((await dma.run(ATS | WRITE, IOVA, 8, { pasid: 5 })).result).toBe(RESULT.OK);
+    expect((await dma.register(0x40)) & 0b111).toBe(0b011);
+    expect(ram.read(DATA, 8)).toEqual(pattern(8));
+    expect(await dma.register(0x54)).toBe(1);
+  });
+
+  it("what was translated for the supervisor is not the user's", async () => {
+    const { dma, kernel, ram } = await booted("ats", "pasid", "privileged");
+    kernel.map(PROCESS, IOVA, DATA);
+    // SRE in the PASID entry; U/S = 0 in the page's entry.
+    ram.words(PASIDS + PASID * 64n + 16n, PROCESS | 1n);
+    ram.words(PROCESS + 0x3000n + indexOf(IOVA, 1) * 8n, DATA | 0x63n);
+    expect((await dma.run(ATS | PRIVILEGED, IOVA, 8, { pasid: 5 })).result).toBe(RESULT.OK);
+    expect((await dma.run(ATS, IOVA, 8, { pasid: 5 })).result).toBe(RESULT.NO_PERMISSION);
+    // Without ATS nothing stays translated.
+    await dma.client.write16(CONFIG, ATS_CONTROL, 0);
+    expect(await dma.register(0x54)).toBe(0);
+  });
+
+  it("an address of interrupts is translated for untranslated requests only, and delivered", async () => {
+    const { dma, iommu } = await booted("ats");
+    await dma.client.write32(BAR0, BUFFER, 0x4055);
+    expect((await dma.run(ATS | WRITE, 0xfee0_5000n, 4)).result).toBe(RESULT.OK);
+    expect((await dma.register(0x40)) & 0b100000).toBe(0b100000);
+    await iommu.written(1);
+    expect(iommu.writes).toEqual([{ address: 0xfee0_5000n, data: Buffer.from([0x55, 0x40, 0, 0]) }]);
+  });
+
+  it("a device that ignores invalidations is found out: ITE and its source-id", async () => {
+    const { dma, iommu, kernel } = await booted("ats", "pasid");
+    kernel.map(PROCESS, IOVA, DATA);
+    await dma.run(ATS, IOVA, 8, { pasid: 5 });
+    await dma.client.write32(BAR0, 0x58, 1);
+    await kernel.queue((PASID << 32n) | (SID << 16n) | 8n, EVERYTHING);
+    expect((await iommu.read32(BAR0, FSTS)) & 0x40).toBe(0x40);
+    expect(((await iommu.read64(BAR0, 0xb0)) >> 32n) & 0xffffn).toBe(SID);
+    expect([await dma.register(0x50), await dma.register(0x54)]).toEqual([1, 1]);
+  });
+
+  it("a global invalidation takes the translations of every PASID, and none without", async () => {
+    const { dma, kernel } = await booted("ats", "pasid");
+    kernel.map(PROCESS, IOVA, DATA);
+    kernel.map(DOMAIN, IOVA, DATA);
+    await dma.run(ATS, IOVA, 8, { pasid: 5 });
+    await dma.run(ATS, IOVA, 8);
+    expect(await dma.register(0x54)).toBe(2);
+    // G; another PASID.
+    await kernel.submit((9n << 32n) | (SID << 16n) | 8n, EVERYTHING | 1n);
+    expect(await dma.register(0x54)).toBe(1);
+    expect((await dma.run(ATS, IOVA, 8)).result).toBe(RESULT.OK);
+    // Page-selective, of another page and then of this one.
+    await kernel.submit((SID << 32n) | 3n, IOVA + 0x1000n);
+    expect(await dma.register(0x54)).toBe(1);
+    await kernel.submit((SID << 32n) | 3n, IOVA);
+    expect(await dma.register(0x54)).toBe(0);
+  });
+
+  it("software that says success and maps nothing is asked eight times", async () => {
+    const { dma, kernel } = await booted("ats", "pri", "pasid");
+    await dma.start(ATS | PRI, IOVA, 8, { pasid: 5 });
+    for (let group = 1n; group <= 8n; group++) {
+      expect((await dma.outcome()).status).toBe(0b1001);
+      await kernel.respond(PASID, group, 0n);
+    }
+    expect(await dma.outcome()).toMatchObject({ status: 6, result: RESULT.PAGE_REQUEST_FAILED });
+    expect(await dma.register(0x44)).toBe(8);
+  });
+
+  it("response failure stops page requests until software resets them", async () => {
+    const { dma, kernel } = await booted("ats", "pri", "pasid");
+    const { client } = dma;
+    await dma.start(ATS | PRI, IOVA, 8, { pasid: 5 });
+    await kernel.respond(PASID, 1n, 15n);
+    expect((await dma.outcome()).result).toBe(RESULT.PAGE_REQUEST_FAILED);
+    expect((await client.read(CONFIG, PRI_STATUS, 2)).readUInt16LE()).toBe(0x8001);
+    expect((await dma.run(ATS | PRI, IOVA, 8, { pasid: 5 })).result).toBe(RESULT.REFUSED);
+    await client.write16(CONFIG, PRI_CONTROL, 3);
+    expect((await client.read(CONFIG, PRI_STATUS, 2)).readUInt16LE()).toBe(0x8000);
+    await dma.start(ATS | PRI, IOVA, 8, { pasid: 5 });
+    expect((await dma.outcome()).status).toBe(0b1001);
+  });
+
+  it("a response to nothing is noted, and cleared by writing 1", async () => {
+    const { dma, kernel } = await booted("ats", "pri", "pasid");
+    await kernel.respond(PASID, 7n, 0n);
+    expect((await dma.client.read(CONFIG, PRI_STATUS, 2)).readUInt16LE()).toBe(0x8002);
+    expect(await dma.register(0x48)).toBe(1);
+    await dma.client.write16(CONFIG, PRI_STATUS, 2);
+    expect((await dma.client.read(CONFIG, PRI_STATUS, 2)).readUInt16LE()).toBe(0x8000);
+  });
+
+  it("a busy engine takes no orders, and a reset one forgets what it waited for", async () => {
+    const { dma, kernel } = await booted("ats", "pri", "pasid");
+    const { client } = dma;
+    await dma.start(ATS | PRI, IOVA, 8, { pasid: 5 });
+    await client.write64(BAR0, 0x10, 0x1234n);
+    await client.write32(BAR0, 8, 1);
+    expect(await client.read64(BAR0, 0x10)).toBe(IOVA);
+    expect((await dma.outcome()).status).toBe(0b1001);
+    await client.write16(CONFIG, 0x48, 0x8000);
+    expect((await dma.outcome()).status).toBe(0);
+    kernel.map(PROCESS, IOVA, DATA);
+    await kernel.respond(PASID, 1n, 0n);
+    expect(await dma.outcome()).toMatchObject({ status: 0, moved: 0 });
+    await dma.enable("ats", "pri", "pasid");
+    expect((await dma.run(ATS | PRI, IOVA, 8, { pasid: 5 })).result).toBe(RESULT.OK);
   });
 
   it("a RAM file that was cut off is a bus error for the engine, and an access error for a walk", async () => {
