@@ -26,6 +26,7 @@ export const map: Verb = {
 --pasid     only this PASID
 --all       every range, not the first of each address space
 
+Rights are rwx, or rwx/rw- where unprivileged and privileged requests differ.
 Tables that several devices or PASIDs share are listed once. A range goes on in
 addresses and memory alike, with the same rights; accessed and dirty bits count
 as settable where the unit may set them. A table that serves several ranges is

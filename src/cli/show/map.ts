@@ -63,7 +63,8 @@ function namePasid({ pasid }: Pick<Grant, "pasid">): string {
 /** A device, or several that are alike, and what its requests come to. */
 export function tellRequesters(requesters: Requesters, { image, paint, all }: MapView): string {
   const { grants, trusted } = requesters;
-  let text = `\n${paint("bold", nameSids(requesters))}${trusted ? "  trusted with ATS" : ""}\n`;
+  const name = wrap(nameSids(requesters), "    ", undefined, "").trimEnd();
+  let text = `\n${paint("bold", name)}${trusted ? "  trusted with ATS" : ""}\n`;
   const shown = all ? grants : grants.slice(0, FEW);
   for (const grant of shown) {
     const { space, fault, tag, privilege } = grant;
@@ -96,14 +97,14 @@ function* tellSpace(
       : `everything below ${hex(space.identity)}`;
   yield `\n${paint("bold", `space ${space.number}`)}${wrap(`: ${space.title}: ${head}`, "    ", 72, "")}`;
   const shown = all ? count : Math.min(count, FEW);
-  if (shown > 0) yield paint("dim", "  address                 memory                     size  rights  pages\n");
+  if (shown > 0) yield paint("dim", "  address                 memory                     size  rights   pages\n");
   for (let i = from; i < from + shown; i++) {
     const { input, output, bytes: size, rights, sizes } = map.runs.at(i);
     const columns = [hex(input).padEnd(18), "->", hex(output).padEnd(18), showSize(size).padStart(11)];
     yield `  ${columns.join("   ")}  ${showRights(
       rights,
       users.map(({ grant }) => grant),
-    ).padEnd(6)}  ${showSizes(sizes)}\n`;
+    ).padEnd(7)}  ${showSizes(sizes)}\n`;
   }
   if (shown < count) yield `  ... and ${count - shown} more (--all)\n`;
   for (const { input, bytes: size, like, table } of all ? repeats : repeats.slice(0, FEW)) {
@@ -123,16 +124,16 @@ function roughly(bytes: number): string {
 }
 
 const letters = ({ read, write, execute }: Permissions): string =>
-  `${read ? "r" : "-"}${write ? "w" : "-"}${execute ? "x" : ""}`;
+  `${read ? "r" : "-"}${write ? "w" : "-"}${execute ? "x" : "-"}`;
 
-/** "rw", or "r- (privileged rw)". */
+/** "rw-", or "rwx/rw-" where unprivileged and privileged requests differ. */
 export function showRights(rights: number, grants: readonly Pick<Grant, "privilege" | "instruction">[]): string {
   const [grant] = grants;
   if (!grant) return "";
   const { user, privileged } = permissionsOf(rights, { privilege: widest(grants), instruction: grant.instruction });
   if (!user) return privileged ? letters(privileged) : "";
   const plain = letters(user);
-  return privileged && letters(privileged) !== plain ? `${plain} (privileged ${letters(privileged)})` : plain;
+  return privileged && letters(privileged) !== plain ? `${plain}/${letters(privileged)}` : plain;
 }
 
 function widest(grants: readonly Pick<Grant, "privilege">[]): Grant["privilege"] {
