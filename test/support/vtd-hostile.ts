@@ -6,6 +6,7 @@
  */
 import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
 import { type Snapshot, type VtdCachePolicy, VtdCapabilities, type VtdFeatures, VtdUnit } from "../../src/index.ts";
+import { ADDRESS_BITS } from "../../src/memory.ts";
 import type { Choices } from "./choices.ts";
 import type { VtdCase } from "./vtd-cases/case.ts";
 import { addressOf, ROM } from "./vtd-cases/tables.ts";
@@ -279,7 +280,9 @@ export class HostileGuest {
   #damage(): void {
     const choices = this.#choices;
     const { memory } = this.#mine;
-    const poisoned = choices.chance(50) ? [choices.pick([...this.#case.words.keys()])] : [];
+    const entry = choices.pick([...this.#case.words.keys()]);
+    // A link may lead out of the physical address space, where there is nothing to damage.
+    const poisoned = choices.chance(50) && entry >> BigInt(ADDRESS_BITS) === 0n ? [entry] : [];
     memory.heal();
     this.#oracle.load({ ...this.#case, words: new Map(), poisoned });
     for (const address of poisoned) memory.poison(address);
