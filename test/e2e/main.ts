@@ -3,8 +3,10 @@
  *
  *   npm run e2e              real kernels on our units, through vfio-user
  *   npm run e2e -- qemu      QEMU's own units and ours, through the same random scripts
+ *   npm run e2e -- dumps     dumps that QEMU makes of kernels with its own IOMMUs
  *   npm run e2e -- setup     only what both need
  */
+import { readDumps } from "./dumps.ts";
 import { bootLinux } from "./linux/main.ts";
 import { compareWithQemu } from "./qemu/main.ts";
 import { setUp } from "./root.ts";
@@ -17,6 +19,7 @@ const VERBS: Readonly<Record<string, (args: readonly string[]) => Promise<boolea
   setup: async () => true,
   linux: (args) => bootLinux(args, say),
   qemu: (args) => compareWithQemu(args, say),
+  dumps: () => readDumps(say),
 };
 
 async function main(args: readonly string[]): Promise<number> {

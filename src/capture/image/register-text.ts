@@ -8,7 +8,7 @@ import { REG, VER } from "../../../assembly/layout/vtd-registers.ts";
 import { LogReader } from "../../explain/log.ts";
 import { cleanLine } from "../../explain/text.ts";
 import { setField } from "../../structure.ts";
-import type { ImageIommu } from "./image.ts";
+import { type ImageIommu, pageOf } from "./image.ts";
 
 /** What a text says about one unit. */
 export interface UnitText {
@@ -125,9 +125,9 @@ class RegisterText {
     this.#put64(unit, "vtd", REG.VER, version[0] as bigint, source);
   }
 
-  /** A dump of words: QEMU's `xp`, and what looks like it. The first address is where the registers begin. */
+  /** A dump of words: QEMU's `xp`, and what looks like it. Registers begin with the page of the first address. */
   #words(address: bigint, words: readonly string[]): void {
-    this.#page ??= address;
+    this.#page ??= pageOf(address);
     let offset = Number(address - this.#page);
     for (const word of words) {
       const digits = word.replace(/^0x/i, "");

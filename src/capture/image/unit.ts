@@ -40,8 +40,15 @@ const SMMU_ADVICE = `On the machine itself, as root: find the registers, then re
   for o in 0x00 0x04 0x0c 0x14 0x20 0x80 0x84 0x88; do
     echo $o $(busybox devmem $((0x09050000 + o)) 32); done > regs.txt
 then add: --regs regs.txt
-In QEMU's monitor (--regs takes its answer):
-  xp /36xw 0x09050000
+In QEMU's monitor (--regs takes its answers; more than one word at a time would
+be read 64 bits wide, for which most registers have 0):
+  xp /1xw 0x09050000
+  xp /1xw 0x09050004
+  xp /1xw 0x0905000c
+  xp /1xw 0x09050014
+  xp /1xw 0x09050020
+  xp /1xg 0x09050080
+  xp /1xw 0x09050088
 `;
 
 const ADVICE: Readonly<Record<ImageIommu, string>> = { vtd: VTD_ADVICE, smmuv3: SMMU_ADVICE };

@@ -106,6 +106,22 @@ describe("registers as text", () => {
     expect(registers.read64(0x20)).toBe(0x102a3b400n);
   });
 
+  it("QEMU's xp, a register at a time", () => {
+    const answers = `(qemu) xp /1xw 0x09050004\r
+09050004: 0x02739a40\r
+(qemu) xp /1xg 0x09050080\r
+09050080: 0x4000000101000000\r
+09050000: 0x0d7e7eff\r
+09050014: 0x00000074\r
+09050088: 0x00010210\r
+fed90000: 0x00000010\r
+`;
+    const { registers } = unit(answers, { iommu: "smmuv3" });
+    const words = [0x0, 0x4, 0x14, 0x88].map((offset) => registers.read32(offset));
+    expect(words).toEqual([0xd7e7eff, 0x2739a40, 0x74, 0x10210]);
+    expect(registers.read64(0x80)).toBe(0x4000000101000000n);
+  });
+
   it.each([
     [
       "names",
