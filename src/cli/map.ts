@@ -31,8 +31,8 @@ Tables that several devices or PASIDs share are listed once. A range goes on in
 addresses and memory alike, with the same rights; accessed and dirty bits count
 as settable where the unit may set them. A table that serves several ranges is
 read once, so tables that point at themselves end. At most 2^31 entries are
-looked at and 8,388,608 ranges kept (36 bytes each); where that is not enough
-the output says so.
+looked at and 8,388,608 ranges kept, in 54 bytes each; where that is not enough
+the output says so. --who-can-... keeps none.
 
 Exit code 1: a device can write to tables or queues that the IOMMU obeys.
 

@@ -1,6 +1,6 @@
 /** Physical memory that two address spaces reach, and tables that a device may write to itself. */
 import type { DmaMap, SpaceMap } from "./map.ts";
-import { type AddressSpace, allows, type Structure } from "./model.ts";
+import { type AddressSpace, ALL_RIGHTS, allows, type Structure } from "./model.ts";
 
 /** A range of physical memory that several spaces reach. */
 export interface SharedRange {
@@ -27,7 +27,7 @@ export interface TableWriter {
   structure: Structure;
   /** Where the device finds it. */
   input: bigint;
-  /** Tables of this kind that this space can write to. */
+  /** Mappings of tables of this kind that can be written to. */
   count: number;
 }
 
@@ -36,31 +36,29 @@ const MAX_RANGES = 1024;
 /** Sweeps over all runs by output address. Pass-through, which reaches everything, is left out. */
 export function sharedMemory(map: DmaMap): Sharing {
   const { runs } = map;
-  const starts = Float64Array.from({ length: runs.length }, (_, i) => runs.output(i));
-  const ends = starts.map((start, i) => start + runs.bytes(i));
-  const byStart = sortedBy(starts);
-  const byEnd = sortedBy(ends);
+  const sharing: Sharing = { ranges: [], count: 0, bytes: 0n, writable: 0n };
+  if (map.spaces.filter(({ from, to }) => to > from).length < 2) return sharing;
+  const starts = new Edges(runs.length, (i) => runs.output(i));
+  const ends = new Edges(runs.length, (i) => runs.output(i) + runs.bytes(i));
   const owner = ownersOf(map);
   const writable = writableRuns(map);
-  const sharing: Sharing = { ranges: [], count: 0, bytes: 0n, writable: 0n };
   const quiet: SharedRange[] = [];
   const readers = new Tally();
   const writers = new Tally();
   let last: SharedRange | undefined;
   let ended = 0;
   let at = 0;
-  for (let next = 0; ended < byEnd.length; ) {
-    const start = next < byStart.length ? (starts[byStart[next] as number] as number) : Number.POSITIVE_INFINITY;
-    const until = Math.min(start, ends[byEnd[ended] as number] as number);
+  for (let next = 0; ended < ends.length; ) {
+    const until = Math.min(starts.address(next), ends.address(ended));
     if (readers.size > 1 && until > at) last = note(map, sharing, quiet, last, at, until, readers, writers);
     at = until;
-    for (; ended < byEnd.length && (ends[byEnd[ended] as number] as number) === at; ended++) {
-      const run = byEnd[ended] as number;
+    for (; ends.address(ended) === at; ended++) {
+      const run = ends.run(ended);
       readers.remove(owner[run] as number);
       if (writable[run]) writers.remove(owner[run] as number);
     }
-    for (; next < byStart.length && (starts[byStart[next] as number] as number) === at; next++) {
-      const run = byStart[next] as number;
+    for (; starts.address(next) === at; next++) {
+      const run = starts.run(next);
       readers.add(owner[run] as number);
       if (writable[run]) writers.add(owner[run] as number);
     }
@@ -68,6 +66,39 @@ export function sharedMemory(map: DmaMap): Sharing {
   sharing.ranges.push(...quiet.slice(0, Math.max(0, MAX_RANGES - sharing.ranges.length)));
   return sharing;
 }
+
+/** Where runs begin, or end, in order: eight bytes each, a page number of 40 bits and a run's of 24. */
+class Edges {
+  readonly length: number;
+  readonly #words: Uint32Array;
+
+  constructor(length: number, addressOf: (run: number) => number) {
+    const keys = new BigUint64Array(length);
+    this.length = length;
+    this.#words = new Uint32Array(keys.buffer);
+    for (let run = 0; run < length; run++) {
+      const page = Math.ceil(addressOf(run) / PAGE);
+      this.#words[2 * run] = (page % PAGES_PER_WORD) * RUNS + run;
+      this.#words[2 * run + 1] = Math.floor(page / PAGES_PER_WORD);
+    }
+    keys.sort();
+  }
+
+  /** Of edge `index`; beyond the last, infinity. */
+  address(index: number): number {
+    if (index >= this.length) return Number.POSITIVE_INFINITY;
+    const low = this.#words[2 * index] as number;
+    return ((this.#words[2 * index + 1] as number) * PAGES_PER_WORD + Math.floor(low / RUNS)) * PAGE;
+  }
+
+  run(index: number): number {
+    return (this.#words[2 * index] as number) % RUNS;
+  }
+}
+
+const PAGE = 4096;
+const RUNS = 2 ** 24;
+const PAGES_PER_WORD = 2 ** 32 / RUNS;
 
 /** Which spaces have runs at the present address, and how many. */
 class Tally {
@@ -165,11 +196,6 @@ function firstFrom(starts: Float64Array, address: number): number {
   return low;
 }
 
-/** Indices in the order of their keys. */
-function sortedBy(keys: Float64Array): Uint32Array {
-  return Uint32Array.from(keys, (_, i) => i).sort((a, b) => (keys[a] as number) - (keys[b] as number));
-}
-
 /** Index of the space of each run. */
 function ownersOf({ runs, spaces }: DmaMap): Uint32Array {
   const owner = new Uint32Array(runs.length);
@@ -183,11 +209,11 @@ function ownersOf({ runs, spaces }: DmaMap): Uint32Array {
 function writableRuns({ runs, spaces }: DmaMap): Uint8Array {
   const writable = new Uint8Array(runs.length);
   for (const { users, from, to } of spaces) {
-    const kinds = new Map(users.map(({ grant }) => [`${grant.privilege} ${grant.instruction}`, grant]));
-    for (let i = from; i < to; i++) {
-      const rights = runs.rights(i);
-      for (const grant of kinds.values()) if (allows(rights, grant, "w")) writable[i] = 1;
-    }
+    const kinds = [...new Map(users.map(({ grant }) => [`${grant.privilege} ${grant.instruction}`, grant])).values()];
+    const byRights = Uint8Array.from({ length: ALL_RIGHTS + 1 }, (_, rights) =>
+      kinds.some((grant) => allows(rights, grant, "w")) ? 1 : 0,
+    );
+    for (let i = from; i < to; i++) writable[i] = byRights[runs.rights(i)] as number;
   }
   return writable;
 }

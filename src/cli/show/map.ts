@@ -179,7 +179,7 @@ function tellWriters(map: DmaMap, writers: readonly TableWriter[], { paint }: Ma
   }
   return writers
     .map(({ space, structure, input, count }) => {
-      const more = count > 1 ? ` (and ${count - 1} more of its kind)` : "";
+      const more = count > 1 ? ` (${count} such mappings)` : "";
       const line = `space ${space.number} can write to the ${structure.role} at ${hex(structure.address)}${more}, at address ${hex(input)}: ${DANGER}`;
       return `${paint("red", wrap(line, "    ", undefined, "  ! ").trimEnd())}\n`;
     })

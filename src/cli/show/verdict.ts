@@ -38,7 +38,7 @@ export function showSize(bytes: bigint): string {
     size /= 1024n;
     unit++;
   }
-  return `${size} ${units[unit]}`;
+  return `${size} ${size === 1n && unit === 0 ? "byte" : units[unit]}`;
 }
 
 const ANSWERS: Readonly<Record<Exclude<Answer, "interrupt">, string>> = {
