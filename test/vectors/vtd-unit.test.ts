@@ -6,6 +6,7 @@ import { parseScenarios, type VtdScenario } from "../../src/capture/scenario.ts"
 import { addReport, emptyReport, type ScenarioReport } from "../../src/capture/scenario-report.ts";
 import type { VtdCachePolicy } from "../../src/index.ts";
 import { runVtdScenario, type VtdScenarioOptions } from "../../src/capture/scenario-vtd.ts";
+import { SHARED_TAG } from "./vtd-shared-tag.ts";
 
 const FILE = new URL("./vtd-A.jsonl.gz", import.meta.url);
 const SCENARIOS = [...parseScenarios(gunzipSync(readFileSync(FILE)).toString("utf8"), "vtd-A.jsonl.gz")].filter(
@@ -20,23 +21,6 @@ function runAll(scenarios: readonly VtdScenario[], options: VtdScenarioOptions):
   for (const scenario of scenarios) addReport(sum, runVtdScenario(scenario, options));
   return sum;
 }
-
-/**
- * Requests to a PASID entry whose root table is unreachable, where another entry with the same domain id (for 73h, the
- * same domain id and PASID) has a good root. That is an error of software: paging-structure caches are tagged with the
- * domain id, and which of the two tables is used cannot be foreseen (rev. 5.10, "Tagging of Cached Translations"). The
- * recorded answers know no caches.
- */
-const SHARED_TAG: readonly string[] = [
-  "vtd-1190 op 24",
-  "vtd-1194 op 28",
-  "vtd-1194 op 91",
-  "vtd-1324 op 52",
-  "vtd-1332 op 26",
-  "vtd-1332 op 73",
-  "vtd-1479 op 46",
-  "vtd-1580 op 44",
-];
 
 /** The last has room for next to nothing: everything is evicted all the time. */
 const POLICIES: readonly VtdCachePolicy[] = [
