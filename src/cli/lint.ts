@@ -10,6 +10,7 @@ import type { LintFinding, LintReport, Rule, Severity } from "../lint/finding.ts
 import { IMAGE_HELP, IMAGE_OPTIONS, withImage } from "./image.ts";
 import type { Io } from "./io.ts";
 import { type Paint, type Style, wrap } from "./paint.ts";
+import { progressLine } from "./progress.ts";
 import { EXIT, readArguments, type Verb } from "./verb.ts";
 
 const TEXT = { type: "string" } as const;
@@ -41,7 +42,9 @@ example:
     const acpi = text("acpi");
     const regions = acpi === undefined ? [] : readRegions(acpi);
     return withImage(given, (image) => {
-      const report = lintImage(image, regions);
+      const progress = progressLine(io);
+      const report = lintImage(image, regions, progress);
+      progress.done();
       io.out(json ? `${JSON.stringify(toJson(report))}\n` : tell(report, image.name, paint, flag("all")));
       return report.findings.length > 0 ? EXIT.FINDINGS : EXIT.OK;
     });

@@ -4,7 +4,7 @@ import { CD, CD_SIZE, STE, STE_SIZE } from "../../assembly/layout/smmuv3.ts";
 import { PASID, PASID_BYTES } from "../../assembly/layout/vtd.ts";
 import { hex } from "../check.ts";
 import type { Enumerator, Run, Totals } from "../reach/enumerate.ts";
-import { usersOf } from "../reach/map.ts";
+import { type MapProgress, usersOf } from "../reach/map.ts";
 import { type AddressSpace, ALL_RIGHTS, allows, type Grant, rightsMask, type Survey } from "../reach/model.ts";
 import { getField, maskWords } from "../structure.ts";
 import type { LintReport, Place, Rule } from "./finding.ts";
@@ -30,14 +30,16 @@ export function lintAccessed(
   report: LintReport,
   vtd: boolean,
   rule: Rule,
+  progress?: MapProgress,
 ): void {
   const users = usersOf(survey);
   for (const space of survey.spaces) {
+    progress?.space(space.number, survey.spaces.length);
     if (space.kind === undefined || (vtd && getField([...space.entry], PASID.PWSNP))) continue;
     const grants = users.get(space) ?? [];
     const mask = rightsMask(grants.map(({ grant }) => grant));
-    const now = bytesOf(enumerator, space, mask);
-    const marked = bytesOf(enumerator, asIf(space, vtd), mask);
+    const now = bytesOf(enumerator, space, mask, progress);
+    const marked = bytesOf(enumerator, asIf(space, vtd), mask, progress);
     if (now >= marked) continue;
     const [user] = grants;
     if (!user) continue;
@@ -53,7 +55,7 @@ function asIf(space: AddressSpace, vtd: boolean): AddressSpace {
   return { ...space, entry: or(space.entry, AS_IF.ste), cd: or(space.cd, AS_IF.cd) };
 }
 
-function bytesOf(enumerator: Enumerator, space: AddressSpace, mask: number): bigint {
+function bytesOf(enumerator: Enumerator, space: AddressSpace, mask: number, progress?: MapProgress): bigint {
   let bytes = 0n;
   enumerator.list(
     space,
@@ -63,6 +65,7 @@ function bytesOf(enumerator: Enumerator, space: AddressSpace, mask: number): big
       },
     },
     mask,
+    (entries) => progress?.entries(entries),
   );
   return bytes;
 }

@@ -5,18 +5,15 @@ import { hex } from "../check.ts";
 import { SMMU_STRUCTURES } from "../explain/catalogue-smmuv3.ts";
 import { findProblems, type Structure } from "../explain/structure.ts";
 import type { Survey } from "../reach/model.ts";
+import { cdUsed, steUsed } from "../smmuv3/update.ts";
 import type { CdSpan, SmmuTablesView, StreamEntry, StreamSpan } from "../smmuv3/visit.ts";
 import { fieldsOf, getField, getInPlace, type Layout } from "../structure.ts";
 import { type LintReport, MAX_ENTRIES, type Place } from "./finding.ts";
 import { SMMU_RULES } from "./smmu-rules.ts";
 import type { SmmuTags } from "./smmu-tags.ts";
 
-/** Fields by the stage that reads them (IHI 0070 5.2). */
-const STAGE1_FIELDS = ["S1Fmt", "S1ContextPtr", "S1CDMax", "S1DSS", "S1CIR", "S1COR", "S1CSH", "S1STALLD", "STRW"];
-const STAGE2_FIELDS = fieldsOf(STE)
-  .map(({ name }) => name)
-  .filter((name) => name.startsWith("S2") && !["S2VMID", "S2HWU59", "S2HWU60", "S2HWU61", "S2HWU62"].includes(name));
-const EITHER_STAGE = ["EATS", "S2VMID"];
+/** What software may keep to itself in an STE. */
+const SOFTWARE_FIELDS = ["SW_RES"];
 
 /** CD tables that are looked at below entries that no transaction reaches. */
 const MAX_ORPHANS = 256;
@@ -70,12 +67,7 @@ export class SmmuEntries {
     const isLive = (config & CONFIG_BIT.LIVE) !== 0;
     const stage1 = isLive && (config & CONFIG_BIT.STAGE1) !== 0;
     const stage2 = isLive && (config & CONFIG_BIT.STAGE2) !== 0;
-    const unused = [
-      ...(stage1 ? [] : STAGE1_FIELDS),
-      ...(stage2 ? [] : STAGE2_FIELDS),
-      ...(stage1 || stage2 ? [] : EITHER_STAGE),
-    ];
-    this.#ignored(place, STE, words, unused, `Config ${config}`);
+    this.#ignored(place, STE, words, steUsed(words), `Config ${config}`);
     if (stage2) this.#httu(place, getField(words, STE.S2HA), getField(words, STE.S2HD));
     this.#tags.stream(place, words, stage1, stage2);
     this.#below(sid, words, stage1, `Config ${config} has no stage 1`);
@@ -111,10 +103,7 @@ export class SmmuEntries {
 
   #cd(place: Place, ste: bigint[], cd: bigint[]): void {
     this.#reserved(place, "smmu.cd", cd);
-    const off0 = getField(cd, CD.EPD0) ? ["TTB0"] : [];
-    const off1 = getField(cd, CD.EPD1) ? ["TTB1"] : [];
-    this.#ignored(place, CD, cd, off0, "EPD0 = 1");
-    this.#ignored(place, CD, cd, off1, "EPD1 = 1");
+    this.#ignored(place, CD, cd, cdUsed(cd), `EPD0 = ${getField(cd, CD.EPD0)}, EPD1 = ${getField(cd, CD.EPD1)}`);
     this.#httu(place, getField(cd, CD.HA), getField(cd, CD.HD));
     this.#tags.cd(place, ste, cd);
   }
@@ -124,8 +113,12 @@ export class SmmuEntries {
     if (bad) this.#report.add(SMMU_RULES.httu, place, `HA = ${access}, HD = ${dirty}`);
   }
 
-  #ignored(place: Place, layout: Layout, words: bigint[], names: readonly string[], why: string): void {
-    const set = fieldsOf(layout).filter(({ name, field }) => names.includes(name) && getField(words, field) !== 0n);
+  /** @param used ones over what hardware looks at */
+  #ignored(place: Place, layout: Layout, words: bigint[], used: readonly bigint[], why: string): void {
+    const unused = words.map((word, i) => word & ~(used[i] as bigint));
+    const set = fieldsOf(layout).filter(
+      ({ name, field }) => getField(unused, field) && !SOFTWARE_FIELDS.includes(name),
+    );
     if (set.length === 0) return;
     const values = set.map(({ name, field }) => `${name}=${hex(getField(words, field))}`);
     this.#report.add(SMMU_RULES.ignored, place, `${why}: ${values.join(" ")}`);

@@ -6,7 +6,7 @@ import { CD, CD_SIZE, CONFIG, STE, STE_SIZE, STRW } from "../../assembly/layout/
 import { FEATURE } from "../../assembly/layout/smmuv3-unit.ts";
 import { hex } from "../check.ts";
 import type { SmmuTablesView } from "../smmuv3/visit.ts";
-import { getField, getInPlace, maskWords } from "../structure.ts";
+import { fieldsOf, getField, getInPlace, maskWords } from "../structure.ts";
 import { Agreement, type LintReport, type Place } from "./finding.ts";
 import { SMMU_RULES } from "./smmu-rules.ts";
 
@@ -15,25 +15,12 @@ const WORD = 8;
 const CD_ASIDE = maskWords([CD.A, CD.R, CD.S, CD.PARTID, CD.PMG], CD_SIZE / WORD);
 const CD_LOWER = maskWords([CD.T0SZ, CD.TG0, CD.IR0, CD.OR0, CD.SH0, CD.HAD0, CD.TTB0, CD.TBI0], CD_SIZE / WORD);
 const CD_UPPER = maskWords([CD.T1SZ, CD.TG1, CD.IR1, CD.OR1, CD.SH1, CD.HAD1, CD.TTB1, CD.TBI1], CD_SIZE / WORD);
-/** STE fields that cached translations keep: those of the stage 2 walk. */
+/** STE fields that cached translations keep are those of the stage 2 walk: not how its faults end, not the tag. */
+const STE_ASIDE = ["S2S", "S2R", "S2VMID"];
 const STE_STAGE2 = maskWords(
-  [
-    STE.S2T0SZ,
-    STE.S2SL0,
-    STE.S2IR0,
-    STE.S2OR0,
-    STE.S2SH0,
-    STE.S2TG,
-    STE.S2PS,
-    STE.S2AA64,
-    STE.S2ENDI,
-    STE.S2AFFD,
-    STE.S2PTW,
-    STE.S2HD,
-    STE.S2HA,
-    STE.S2TTB,
-    STE.S2FWB,
-  ],
+  fieldsOf(STE)
+    .filter(({ name }) => name.startsWith("S2") && !STE_ASIDE.includes(name))
+    .map(({ field }) => field),
   STE_SIZE / WORD,
 );
 

@@ -5,6 +5,7 @@
 import { PERMISSION } from "../../assembly/layout/core.ts";
 import { type REACH_KIND, RIGHTS } from "../../assembly/layout/reach.ts";
 import type { Permissions } from "../iommu.ts";
+import type { Walker } from "../walker.ts";
 
 /** A set of page tables, or none: everything that decides what an input address becomes. */
 export interface AddressSpace {
@@ -134,6 +135,12 @@ export function rightsMask(grants: readonly Pick<Grant, "privilege">[]): number 
   const user = grants.some(({ privilege }) => privilege !== "privileged");
   const privileged = grants.some(({ privilege }) => privilege !== "user");
   return (user ? UNPRIVILEGED_RIGHTS : 0) + (privileged ? ALL_RIGHTS - UNPRIVILEGED_RIGHTS : 0);
+}
+
+/** Whether translated requests of a device go where they say. */
+export function passesTranslated(walker: Walker, sid: number): boolean {
+  const outcome = walker.translate({ sid, address: 0n, type: "translated", probe: true });
+  return outcome.ok && outcome.bypass;
 }
 
 /** Numbers spaces as they turn up; those alike by `key` are one. */

@@ -11,7 +11,6 @@ import {
   CD_SIZE,
   CONFIG,
   CONFIG_BIT,
-  EATS,
   INSTCFG,
   PRIVCFG,
   S1DSS,
@@ -22,7 +21,15 @@ import { GBPA } from "../../assembly/layout/smmuv3-registers.ts";
 import { FEATURE, SMMU } from "../../assembly/layout/smmuv3-unit.ts";
 import { hex } from "../check.ts";
 import type { GuestMemory } from "../memory.ts";
-import { type AddressSpace, type Grant, MAX_GRANTS, type Requesters, Spaces, type Survey } from "../reach/model.ts";
+import {
+  type AddressSpace,
+  type Grant,
+  MAX_GRANTS,
+  passesTranslated,
+  type Requesters,
+  Spaces,
+  type Survey,
+} from "../reach/model.ts";
 import { getField, getInPlace, maskWords } from "../structure.ts";
 import { SmmuTablesView } from "./visit.ts";
 import type { SmmuWalker } from "./walker.ts";
@@ -108,10 +115,9 @@ class SmmuSurvey {
   }
 
   #stream(sid: number, ste: bigint[]): Requesters {
-    const eats = getField(ste, STE.EATS);
     const config = Number(getField(ste, STE.Config));
-    const checked = this.#tables.has(FEATURE.ATS_CHECK);
-    const trusted = this.#tables.has(FEATURE.ATS) && config > CONFIG.BYPASS && (!checked || eats === BigInt(EATS.FULL));
+    // Without ATS no device knows of translated transactions.
+    const trusted = this.#tables.has(FEATURE.ATS) && passesTranslated(this.#walker, sid);
     const grants: Grant[] = [];
     const hasStage1 = config > CONFIG.BYPASS && (config & CONFIG_BIT.STAGE1) !== 0;
     const hasSubstreams = hasStage1 && this.#tables.log2Cds(ste) > 0;

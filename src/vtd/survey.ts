@@ -21,7 +21,15 @@ import {
 import { VTD_MODE } from "../../assembly/layout/vtd-unit.ts";
 import { hex } from "../check.ts";
 import type { GuestMemory } from "../memory.ts";
-import { type AddressSpace, type Grant, MAX_GRANTS, type Requesters, Spaces, type Survey } from "../reach/model.ts";
+import {
+  type AddressSpace,
+  type Grant,
+  MAX_GRANTS,
+  passesTranslated,
+  type Requesters,
+  Spaces,
+  type Survey,
+} from "../reach/model.ts";
 import { build, getField, getInPlace, maskWords, putBits } from "../structure.ts";
 import { ridPasid, VtdTablesView } from "./visit.ts";
 import type { VtdWalker } from "./walker.ts";
@@ -80,10 +88,11 @@ class VtdSurvey {
 
   #device(sid: number, context: bigint[]): Requesters {
     if (!this.#tables.scalable) {
-      const trusted = getField(context, CONTEXT.TT) === BigInt(TT.SECOND_STAGE_ATS);
+      const trusted = passesTranslated(this.#walker, sid);
       return { sids: [sid], grants: [this.#legacyGrant(sid, context)], trusted };
     }
-    const trusted = getField(context, SCONTEXT.DTE) === 1n && getField(context, SCONTEXT.HPTE) === 0n;
+    // § 3.10: a host permission table has its say, page by page.
+    const trusted = getField(context, SCONTEXT.HPTE) === 0n && passesTranslated(this.#walker, sid);
     const own = this.#tables.pasid(context, ridPasid(context));
     const grants = [this.#scalableGrant(sid, null, context, own?.words)];
     if (getField(context, SCONTEXT.PASIDE)) this.#pasids(sid, context, grants);
