@@ -152,6 +152,20 @@ describe("Illegal CDs, IHI 0070 5.4", () => {
     translates(build({ EPD0: 1 }), upper, PA);
   });
 
+  it("ASID[15:8] != 0 where ASIDs have 8 bits -> C_BAD_CD; a world without ASIDs ignores it", () => {
+    const short = { ids: { IDR0: 0x084d_269b } };
+    badCd({ ASID: 0x101 }, short);
+    for (const [options, cd, ste] of [
+      [{}, { ASID: 0x101 }, {}],
+      [short, { ASID: 0xff }, {}],
+      [short, { ASID: 0x101 }, { STRW: 2 }],
+    ] as const) {
+      const machine = new SmmuMachine(options);
+      machine.stage1(cd, ste).map(VA, PA);
+      translates(machine, {}, PA);
+    }
+  });
+
   it("SMMU-049 EPD0 = EPD1 = 1: a valid CD whose every access is F_TRANSLATION", () => {
     const machine = new SmmuMachine();
     machine.stage1({ EPD0: 1, EPD1: 1, T0SZ: 63, TG0: 3 }).map(VA, PA);
