@@ -35,7 +35,7 @@ export interface LintFinding extends Place {
 export const MAX_FINDINGS = 256;
 
 /** PASID entries or CDs looked at: tables that link themselves could show 2^36. */
-export const MAX_ENTRIES = 4_194_304;
+export const MAX_ENTRIES = 1_048_576;
 
 export class LintReport {
   readonly findings: LintFinding[] = [];
@@ -63,10 +63,5 @@ export class Agreement<T> {
       return undefined;
     }
     return same(first.value, value) ? undefined : first.place;
-  }
-
-  /** What `key` was used with first. */
-  get(key: string): T | undefined {
-    return this.#first.get(key)?.value;
   }
 }

@@ -15,6 +15,9 @@ import type { SmmuTags } from "./smmu-tags.ts";
 /** What software may keep to itself in an STE. */
 const SOFTWARE_FIELDS = ["SW_RES"];
 
+/** Different STEs that are looked at. */
+const MAX_STREAMS = 262_144;
+
 /** CD tables that are looked at below entries that no transaction reaches. */
 const MAX_ORPHANS = 256;
 
@@ -38,10 +41,13 @@ export class SmmuEntries {
       this.#link(span);
       for (const stream of this.#tables.streams(span)) {
         const key = stream.words.join();
-        if (this.#seen.has(key)) continue;
+        if (this.#seen.has(key) || this.#seen.size === MAX_STREAMS) continue;
         this.#seen.add(key);
         this.#stream(stream);
       }
+    }
+    if (this.#seen.size === MAX_STREAMS) {
+      this.#report.notes.push(`${MAX_STREAMS} different STEs: others were not looked at`);
     }
     if (this.#cds > MAX_ENTRIES) this.#report.notes.push(`more than ${MAX_ENTRIES} CDs: the rest was not looked at`);
   }

@@ -10,8 +10,10 @@ const WORD = 8;
 /** Takes copies of tables, and keeps a list of the pages they lie in. */
 export class TableReader {
   readonly structures: Structure[] = [];
-  /** Tables that cannot be read, in words. */
+  /** What was left out, in words. */
   readonly notes: string[] = [];
+  /** Pages that cannot be read, by role: a hostile image lacks any number. */
+  readonly #missing = new Map<string, { first: bigint; count: number }>();
   readonly #core: Core;
   readonly #ptr: number;
   readonly #pages = new Set<bigint>();
@@ -32,8 +34,22 @@ export class TableReader {
     if (this.#pages.has(page)) return words;
     this.#pages.add(page);
     if (words) this.structures.push({ address: page, bytes: BigInt(PAGE_BYTES), role, guest });
-    else this.notes.push(`${role} at ${hex(address)} cannot be read`);
+    else {
+      const missing = this.#missing.get(role);
+      if (missing) missing.count++;
+      else this.#missing.set(role, { first: address, count: 1 });
+    }
     return words;
+  }
+
+  /** What was left out and what cannot be read. */
+  get shortcomings(): string[] {
+    const missing = [...this.#missing].map(([role, { first, count }]) =>
+      count === 1
+        ? `${role} at ${hex(first)} cannot be read`
+        : `${count} pages of ${role}s cannot be read, the first at ${hex(first)}`,
+    );
+    return [...this.notes, ...missing];
   }
 
   #read(address: bigint, bytes: number): BigUint64Array | undefined {

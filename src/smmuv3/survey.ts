@@ -74,14 +74,12 @@ class SmmuSurvey {
   readonly #spaces = new Spaces();
   /** By the words of the STE: streams with equal entries are told once. */
   readonly #requesters = new Map<string, Requesters>();
-  readonly #notes: string[];
   #grants = 0;
 
   constructor(memory: GuestMemory, walker: SmmuWalker) {
     this.#walker = walker;
     this.#tables = new SmmuTablesView(memory, walker);
     this.#bypass = [BigInt(memory.core.view.getUint32(walker.unit + SMMU.GBPA, true))];
-    this.#notes = this.#tables.reader.notes;
   }
 
   run(): Survey {
@@ -95,11 +93,14 @@ class SmmuSurvey {
     const isOn = this.#tables.has(FEATURE.SMMUEN);
     if (!isOn) requesters.push(this.#disabled());
     const mode = isOn ? `${split ? "two-level" : "linear"} stream table` : "translation is off";
-    const { structures, notes } = reader;
+    if (this.#grants > MAX_GRANTS) {
+      reader.notes.push(`more than ${MAX_GRANTS} streams and substreams: the rest is not listed`);
+    }
+    const { structures, shortcomings: notes } = reader;
     return { mode, requesters, spaces: this.#spaces.list, structures, notes };
   }
 
-  /** SMMUEN = 0: IHI 0070 6.3.14, GBPA. */
+  /** SMMUEN = 0: IHI 0070 3.11.1, GBPA. */
   #disabled(): Requesters {
     const overrides = this.#overrides(getField(this.#bypass, GBPA.PRIVCFG), getField(this.#bypass, GBPA.INSTCFG));
     const grant: Grant = { ...overrides, pasid: null, tag: "" };
@@ -111,7 +112,7 @@ class SmmuSurvey {
     const key = ste.join();
     const known = this.#requesters.get(key);
     if (known) known.sids?.push(sid);
-    else this.#requesters.set(key, this.#stream(sid, ste));
+    else if (this.#grants < MAX_GRANTS) this.#requesters.set(key, this.#stream(sid, ste));
   }
 
   #stream(sid: number, ste: bigint[]): Requesters {
@@ -142,10 +143,7 @@ class SmmuSurvey {
   /** @param cd undefined: stage 1 has no say */
   #grant(grants: Grant[], sid: number, pasid: number | null, ste: bigint[], cd: bigint[] | undefined): boolean {
     const config = Number(getField(ste, STE.Config));
-    if (this.#grants++ >= MAX_GRANTS) {
-      this.#notes.push(`more than ${MAX_GRANTS} substreams: the rest is not listed`);
-      return false;
-    }
+    if (this.#grants++ >= MAX_GRANTS) return false;
     const overrides = this.#overrides(getField(ste, STE.PRIVCFG), getField(ste, STE.INSTCFG));
     const hasStage2 = (config & CONFIG_BIT.STAGE2) !== 0;
     const tags = [cd ? `ASID ${getField(cd, CD.ASID)}` : "", hasStage2 ? `VMID ${getField(ste, STE.S2VMID)}` : ""];

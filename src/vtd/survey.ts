@@ -53,13 +53,12 @@ class VtdSurvey {
   readonly #spaces = new Spaces();
   /** By the words of the context entry: devices with equal entries are told once. */
   readonly #requesters = new Map<string, Requesters>();
-  readonly #notes: string[];
   #grants = 0;
+  #isCut = false;
 
   constructor(memory: GuestMemory, walker: VtdWalker) {
     this.#walker = walker;
     this.#tables = new VtdTablesView(memory, walker);
-    this.#notes = this.#tables.reader.notes;
   }
 
   run(): Survey {
@@ -75,7 +74,8 @@ class VtdSurvey {
       const grant: Grant = { ...PLAIN, pasid: null, space: this.#off(), tag: "" };
       requesters.push({ sids: undefined, grants: [grant], trusted: false });
     }
-    const { structures, notes } = reader;
+    if (this.#isCut) reader.notes.push(`more than ${MAX_GRANTS} PASIDs: the rest is not listed`);
+    const { structures, shortcomings: notes } = reader;
     return { mode: MODES[mode] ?? "", requesters, spaces: this.#spaces.list, structures, notes };
   }
 
@@ -116,8 +116,8 @@ class VtdSurvey {
       if (!getField(link.words, PASIDDIR.P)) continue;
       for (const { pasid, words } of this.#tables.pasids(link)) {
         if (!getField(words, PASID.P)) continue;
-        if (this.#grants === MAX_GRANTS) {
-          this.#notes.push(`more than ${MAX_GRANTS} PASIDs: the rest is not listed`);
+        if (this.#grants >= MAX_GRANTS) {
+          this.#isCut = true;
           return;
         }
         const grant = this.#scalableGrant(sid, pasid, context, words);
