@@ -89,6 +89,25 @@ describe("hardware updates (HTTU), IHI 0070 3.13", () => {
     expect(walker.translate({ sid: SID, address: VA })).toMatchObject({ name: "F_WALK_EABT", check: "PTE.update" });
   });
 
+  it("F_WALK_EABT of the stage whose descriptor can be read but not written", () => {
+    for (const [stage, world] of [
+      [1, new World({ cd: { HA: 1 }, leaf1: { AF: 0 } })],
+      [2, new World({ config: 7, ste: { S2HA: 1 }, leaf2: { AF: 0 } })],
+    ] as const) {
+      const bytes = world.memory.readBytes(RAM, Number(RAM_BYTES));
+      const host = {
+        read: (address: bigint, into: Uint8Array) => {
+          into.set(bytes.subarray(Number(address - RAM), Number(address - RAM) + into.length));
+          return true;
+        },
+        write: () => false,
+      };
+      const walker = new SmmuWalker(new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES, host }] }), world.state);
+      const expected = { code: 0x0b, stage, check: "PTE.update", answer: "abort" };
+      expect(walker.translate({ sid: SID, address: VA })).toMatchObject(expected);
+    }
+  });
+
   it("big-endian tables", () => {
     const world = new World({
       table1: { bigEndian: true },
