@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import type { Io } from "../../src/cli/io.ts";
 import { progressLine } from "../../src/cli/progress.ts";
+import { dmarTranslationStruct } from "../support/dumps/debugfs.ts";
 import { CAPTURE_NAMES, capturePath, readCapture, runsOf } from "../support/dumps/pages.ts";
 import { elfCore, kdump, lime, PACKINGS, raw } from "../support/dumps/write.ts";
 import { Planted } from "../support/plant.ts";
@@ -63,6 +64,15 @@ describe("map", () => {
       expect(map, kind).toEqual(expected);
       expect((await run(["lint", ...image, "--json"])).out, kind).toBe(lint.out);
     }
+  });
+
+  it("text of debugfs: what it prints of the tables is there, and what it leaves out is said", async () => {
+    const capture = readCapture("A-vtd-sva");
+    const path = place("dmar.txt", new TextEncoder().encode(dmarTranslationStruct(capture).text));
+    const { code, out } = await run(["map", path, "--regs", capturePath("A-vtd-sva")]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/PASID 0x1 +space \d+: first stage, 5 levels, tables at 0x2bec000/);
+    expect(out).toMatch(/pages of tables cannot be read/);
   });
 
   it("--who-can-write and --who-can-read: who, where, with which rights", async () => {

@@ -120,6 +120,19 @@ describe("hostile tables", () => {
     expect([count, bytes, writable]).toEqual([2, 0x3000n, 0x2000n]);
   });
 
+  it("tells which tables cannot be read: once a kind, however many", () => {
+    const planted = new Planted("A-vtd-sva");
+    const directory = planted.find("PASID directory entry", 0x30, 1);
+    planted.write(directory, 0x7fff_f000n | 1n);
+    const one = reachOfPlanted(planted).survey;
+    expect(one.notes).toEqual(["PASID table at 0x7ffff000 cannot be read"]);
+    expect(one.requesters[0]?.grants.map(({ pasid }) => pasid)).not.toContain(1);
+    planted.write(directory + 16n, 0x7fff_e000n | 1n);
+    expect(reachOfPlanted(planted).survey.notes).toEqual([
+      "2 pages of PASID tables cannot be read, the first at 0x7ffff000",
+    ]);
+  });
+
   it("tells what a capture lacks from what is not mapped", () => {
     const planted = new Planted("A-vtd-sl");
     const table = planted.find("second-stage entry", SID, null);
