@@ -15,6 +15,8 @@ export const RECENT_BYTES = 4 << RECENT_LOG2;
 export const GROUP: u32 = 64;
 /** Fewer than this many in a group are not worth a pass. */
 export const FEWEST: u32 = 4;
+/** Where most requests need no walk, one in so many says whether the group is worth a pass. */
+export const SAMPLED: u32 = 8;
 
 const PAGE_SHIFT = 12;
 /** Odd constants that spread the bits (Knuth's multiplicative hashing). */

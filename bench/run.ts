@@ -80,12 +80,14 @@ const pagesVtd = (requests: number): VtdShape => ({
 const cached: readonly (readonly [string, number, number])[] = [
   ["vtd IOTLB hit, fits L1", 64, 128],
   ["vtd IOTLB hit, fits L2", 1024, 1024],
-  ["vtd IOTLB miss", 2048, 4],
+  ["vtd IOTLB miss, hot", 2048, 4],
 ];
 for (const [name, requests, sets] of cached) {
   const times = smoke ? 2 : Math.ceil(200_000 / requests);
   kernels[name] = (native) => vtdKernel(name, pagesVtd(requests), times, native, sets);
 }
+const coldMiss = "vtd IOTLB miss, cold";
+kernels[coldMiss] = (native) => vtdKernel(coldMiss, coldVtd("first-stage"), 1, native, 64);
 
 const churned = smoke ? 4096 : 65536;
 kernels["ids, fill"] = (native) => fillKernel("ids, fill", native);

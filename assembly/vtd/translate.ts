@@ -14,11 +14,16 @@ import { LEVELS, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { Cached } from "../modes";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
 import { ABSENT, HIT, hold, look, pageKey, UNFIT } from "../tlb";
+import { GROUP } from "../warm";
+import { warmIfCold } from "./warm";
 import { vtdWalk, vtdWalkMany, walkExactly, walkFilling } from "./walk";
 
 /** Requests that the IOTLB does not serve. */
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
   REQUEST_FLAG.EXECUTE | REQUEST_FLAG.ZERO_LENGTH;
+
+/** What is warmed at once. */
+const GROUP_BYTES = GROUP * REQUEST_BYTES;
 
 /** All requests read, write or both. */
 const ACCESS: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;
@@ -41,13 +46,20 @@ export function vtdTranslateMany(unit: usize, requests: usize, results: usize, c
   let faults: u32 = 0;
   const refused = unserved(unit);
   const end = requests + count * REQUEST_BYTES;
+  let warmedTo = load<u32>(unit, VTD.MODE) == VTD_MODE.SCALABLE ? requests : end;
   for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
     const flags = load<u32>(request, REQUEST.FLAGS);
     const address = load<u64>(request, REQUEST.ADDRESS);
     if (!(flags & refused)) {
       const key = requester(load<u64>(request, REQUEST.SID), flags);
       const how = look(iotlb, key, address, flags & ACCESS, result);
-      if (how == HIT || (how == ABSENT && fill(unit, key, address, flags, result))) continue;
+      if (how == HIT) continue;
+      if (request >= warmedTo) {
+        const group = requests + (request - requests) / GROUP_BYTES * GROUP_BYTES;
+        warmedTo = min<usize>(group + GROUP_BYTES, end);
+        warmIfCold(unit, group, request, warmedTo);
+      }
+      if (how == ABSENT && fill(unit, key, address, flags, result)) continue;
     }
     const sid = load<u32>(request, REQUEST.SID);
     const pasid = load<u32>(request, REQUEST.PASID);

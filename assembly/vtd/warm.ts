@@ -14,7 +14,7 @@ import {
 } from "../layout/vtd";
 import { LANE, LANE_BYTES, VTD } from "../layout/vtd-unit";
 import { fetchLinear } from "../memory";
-import { FEWEST, wasWalked } from "../warm";
+import { FEWEST, SAMPLED, wasWalked } from "../warm";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;
@@ -31,6 +31,11 @@ export function warm(unit: usize, requests: usize, count: u32): void {
     store<u32>(lanes + n * LANE_BYTES, <u32>request, LANE.REQUEST);
     n++;
   }
+  warmLanes(unit, lanes, n);
+}
+
+/** Warms what the requests of the first `n` lanes need. */
+function warmLanes(unit: usize, lanes: usize, n: u32): void {
   if (n < FEWEST) return;
   const end = lanes + n * LANE_BYTES;
   toPasidEntries(unit, lanes, end);
@@ -50,6 +55,28 @@ export function warm(unit: usize, requests: usize, count: u32): void {
       open = true;
     }
   }
+}
+
+/**
+ * Warms what the requests from `first` on need, if most of a sample of the group were not walked lately.
+ * `first` is the first of the group that the IOTLB did not answer: perhaps it answers all that follow.
+ */
+export function warmIfCold(unit: usize, group: usize, first: usize, end: usize): void {
+  let samples: u32 = 0;
+  let cold: u32 = 0;
+  for (let request = group; request < end; request += SAMPLED * REQUEST_BYTES) {
+    const sid = load<u32>(request, REQUEST.SID);
+    const pasid = load<u32>(request, REQUEST.PASID);
+    samples++;
+    if (!wasWalked(unit + VTD.RECENT, sid, pasid, load<u64>(request, REQUEST.ADDRESS))) cold++;
+  }
+  if (cold + cold <= samples) return;
+  // Not `warm`: it would remember them all, and the next sample be lost among them.
+  let n: u32 = 0;
+  for (let request = first; request < end; request += REQUEST_BYTES, n++) {
+    store<u32>(unit + VTD.LANES + n * LANE_BYTES, <u32>request, LANE.REQUEST);
+  }
+  warmLanes(unit, unit + VTD.LANES, n);
 }
 
 /** From the source-ids to the PASID entries: LANE.AT becomes their addresses. */

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hex } from "../../src/check.ts";
-import { type VtdCachePolicy, VtdWalker } from "../../src/index.ts";
+import { type Outcome, type VtdCachePolicy, VtdWalker } from "../../src/index.ts";
 import { runs, seed } from "../support/runs.ts";
 import { type VtdCase, vtdCase } from "../support/vtd-cases/case.ts";
 import { OracleWorld, WalkerWorld } from "../support/vtd-cases/world.ts";
@@ -18,11 +18,21 @@ const POLICIES: readonly VtdCachePolicy[] = [
   { policy: "retain", contexts: 0, firstTables: 0 },
 ];
 
+/** More than one group of a batch. */
+const BATCH = 80;
+
+/** What a device and a fault handler see of an outcome. */
+function brief(outcome: Outcome): unknown[] {
+  const { ok, answer } = outcome;
+  return ok ? [answer, outcome.address, outcome.pageSize] : [answer, outcome.code, outcome.recorded];
+}
+
 describe("caches, VT-d 6.2", () => {
   it.each(POLICIES.map((policy) => [JSON.stringify(policy), policy] as const))("%s change no answer", (_, policy) => {
     const oracle = new OracleWorld();
     const world = new WalkerWorld();
     let walker: VtdWalker | undefined;
+    let batch: ReturnType<VtdWalker["batch"]> | undefined;
     let repeats = 0;
     const make = (state: VtdCase["state"]): VtdWalker => {
       walker ??= new VtdWalker(world.memory, state, policy);
@@ -57,6 +67,13 @@ describe("caches, VT-d 6.2", () => {
           const difference = world.difference(oracle);
           expect(difference && `${hex(difference.address)} ${about}`).toBeUndefined();
         }
+        // In a batch, from empty caches: the same again.
+        const singles = requests.map((request) => brief(unit.translate(request)));
+        unit.caches?.invalidateAll();
+        batch ??= unit.batch(BATCH);
+        for (let i = 0; i < BATCH; i++) batch.set(i, requests[i % requests.length] as VtdCase["requests"][number]);
+        batch.run(BATCH);
+        for (let i = 0; i < BATCH; i++) expect(brief(batch.get(i))).toEqual(singles[i % requests.length]);
       }),
       { numRuns: runs(400, 20_000), seed },
     );
