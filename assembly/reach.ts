@@ -100,10 +100,7 @@ function pageOf(state: usize, frame: usize): usize {
   return state + REACH.PAGE0 + ((frame - state - REACH.FRAME0) / FRAME_BYTES) * PIECE_BYTES;
 }
 
-/**
- * Pointer to the next entry of the piece that is not 0, the frame moved on to it; 0 where the piece ends.
- * `budget` entries are looked at at most.
- */
+/** Pointer to the next entry of the piece that is not 0, the frame moved on to it; 0 where the piece ends. */
 export function nextEntry(state: usize, unit: usize, frame: usize, slot: i32): usize {
   const from = load<u32>(frame, FRAME.NEXT);
   const stop = min<u32>(load<u32>(frame, FRAME.LOADED) * PIECE_ENTRIES, load<u32>(frame, FRAME.COUNT));

@@ -184,13 +184,26 @@ export function lintRefusals({ requesters }: Survey, report: LintReport): void {
   for (const { sids = [], grants } of requesters) {
     for (const { pasid, fault } of grants) {
       for (const sid of fault ? sids : []) {
-        const place = { structure: "PASID table entry", at: null, sid, ...(pasid === null ? {} : { pasid }) };
+        const structure = structureOf(fault as GrantFault);
+        const place = { structure, at: null, sid, ...(pasid === null ? {} : { pasid }) };
         const rule = pasid === null && isAbsent(fault as GrantFault) ? VTD_RULES.noDefault : VTD_RULES.refused;
         if (!known.has(`${sid} ${pasid ?? undefined}`)) report.add(rule, place, tellFault(fault as GrantFault));
       }
     }
   }
 }
+
+/** By the letters of the check that fails, the structure that it is about (7.1.3). */
+const STRUCTURES: Readonly<Record<string, string>> = {
+  LRT: "root entry",
+  LCT: "context entry",
+  SRT: "scalable root entry",
+  SCT: "scalable context entry",
+  SPD: "PASID directory entry",
+  SPT: "PASID table entry",
+};
+
+const structureOf = ({ check }: GrantFault): string => STRUCTURES[check.split(".")[0] ?? ""] ?? "requests";
 
 const isAbsent = ({ check }: GrantFault): boolean => check === "SPD.2" || check === "SPT.2";
 const tellFault = ({ code, name, check }: GrantFault): string => `reason ${hex(code, 2)} ${check || name}`;
