@@ -203,3 +203,29 @@ describe("VTD-051 a write after a read", () => {
     expect(unit.machine.memory.read64(leaf) & 0x60n).toBe(0x60n);
   });
 });
+
+describe("sizes of caches", () => {
+  it.each<[string, number, string]>([
+    ["iotlb", 0, "iotlb: 0 is not a whole number in 4..16777216"],
+    ["contexts", 12, "contexts: 12 is not 4 times a power of two"],
+    ["pasids", 2, "pasids: 2 is not a whole number in 4..16777216"],
+  ])("%s = %d is refused", (name, entries, message) => {
+    expect(() => new VtdMachine({ caches: { policy: "sized", [name]: entries } })).toThrow(new RangeError(message));
+  });
+
+  it("0 is a cache that is not there, for all but the IOTLB", () => {
+    const absent = { contexts: 0, pasids: 0, firstTables: 0, secondTables: 0 };
+    const machine = new VtdMachine({ caches: { policy: "retain", ...absent } });
+    const tables = machine.start("legacy");
+    machine.startQueue();
+    const table = tables.secondStage(2);
+    tables.setContext(SID, { AW: 2, DID }, table);
+    const leaf = table.map(AT, 0x5000n);
+    const request = { sid: SID, address: AT };
+    expect(machine.unit.translate(request)).toMatchObject({ ok: true, address: 0x5000n });
+    machine.memory.write64(leaf, 0n);
+    expect(machine.unit.translate(request).ok).toBe(true);
+    machine.submit([0x11n], [0x12n]);
+    expect(machine.unit.translate(request).ok).toBe(false);
+  });
+});
