@@ -26,6 +26,25 @@ export function word(ptr: usize, field: i32): u64 {
   return load<u64>(ptr + <usize>(((field & 0xffff) >> 6) << 3));
 }
 
+/** Whether any of the four words at `ptr` has a bit set that the mask of that word, at `masks`, has. */
+// @ts-ignore: decorator
+@inline
+export function meets4(ptr: usize, masks: usize): bool {
+  const low = v128.and(v128.load(ptr), v128.load(masks));
+  return v128.any_true(v128.or(low, v128.and(v128.load(ptr, 16), v128.load(masks, 16))));
+}
+
+/** The same of eight words. */
+// @ts-ignore: decorator
+@inline
+export function meets8(ptr: usize, masks: usize): bool {
+  const low = v128.and(v128.load(ptr), v128.load(masks));
+  const high = v128.and(v128.load(ptr, 32), v128.load(masks, 32));
+  const lower = v128.or(low, v128.and(v128.load(ptr, 16), v128.load(masks, 16)));
+  const upper = v128.or(high, v128.and(v128.load(ptr, 48), v128.load(masks, 48)));
+  return v128.any_true(v128.or(lower, upper));
+}
+
 /** Element `index` of an array of 64-bit words. */
 // @ts-ignore: decorator
 @inline
@@ -80,6 +99,20 @@ export function mask(field: i32): u64 {
 @inline
 export function ones(field: i32): u64 {
   return <u64>-1 >> <u64>(63 - ((field >> 16) - (field & 0xffff)));
+}
+
+/** `a && b` without a branch: for what is cheaper to work out than to jump over. */
+// @ts-ignore: decorator
+@inline
+export function both(a: bool, b: bool): bool {
+  return <bool>(<i32>a & <i32>b);
+}
+
+/** `a || b` without a branch. */
+// @ts-ignore: decorator
+@inline
+export function either(a: bool, b: bool): bool {
+  return <bool>(<i32>a | <i32>b);
 }
 
 /** Ones over bits [msb:lsb] of a 64-bit word; 0 when msb < lsb. */

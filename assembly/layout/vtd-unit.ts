@@ -27,29 +27,35 @@ export enum VTD {
   CONTEXT_R1 = 648,
   /** u64: either half of a scalable root entry, moved to bit 0. */
   SROOT_R = 656,
-  SCONTEXT_R0 = 664,
-  SCONTEXT_R1 = 672,
-  PASIDDIR_R0 = 680,
-  PASID_R0 = 744,
-  PASID_R1 = 752,
-  PASID_R2 = 760,
-  PASID_R4 = 768,
-  PASID_R5 = 776,
+  PASIDDIR_R0 = 664,
+  /** u32 domain id that is the hardware's own: 0 in caching mode, otherwise none. */
+  HARDWARE_DID = 672,
+  /** u32 ORed to RID_PASID makes it what no explicit PASID may be: nothing is taken where RPS = 0. */
+  RID_PASID_TAKEN = 676,
+  /** u64[8] and u64[4]: all words of a PASID table entry, of a scalable context entry. */
+  PASID_R0 = 688,
+  PASID_R1 = 696,
+  PASID_R2 = 704,
+  PASID_R3 = 712,
+  PASID_R4 = 720,
+  PASID_R5 = 728,
+  PASID_R6 = 736,
+  PASID_R7 = 744,
+  SCONTEXT_R0 = 752,
+  SCONTEXT_R1 = 760,
+  SCONTEXT_R2 = 768,
+  SCONTEXT_R3 = 776,
 
-  /** u64 by level: reserved bits of a first-stage entry that is a leaf, that links a table. */
-  FS_LEAF_R = 784,
-  FS_TABLE_R = 832,
+  /** u64[2] by level: reserved bits of a first-stage entry by its PS, which counts as 1 on level 1. */
+  FS_R = 784,
   /** The same below a second stage, where addresses are guest physical. */
-  NESTED_LEAF_R = 880,
-  NESTED_TABLE_R = 928,
-  /** u64 by level: second stage. */
-  SS_LEAF_R = 976,
-  SS_TABLE_R = 1024,
+  NESTED_R = 880,
+  /** u64[2] by level: second stage. */
+  SS_R = 976,
 
-  /** u64 second-stage permission bits: read, write, both (bits 0 and 1, or IR and IW). */
-  SS_READ = 1072,
-  SS_WRITE = 1080,
-  SS_RIGHTS = 1088,
+  /** u64 lowest of the two second-stage permission bits, R and W or IR and IW; u64 both. */
+  SS_RIGHTS_AT = 1072,
+  SS_RIGHTS = 1080,
   /** u64 by AW: input address bits beyond 2^X - 1, X = min(MGAW, AGAW). */
   SS_BEYOND = 1096,
   /** u32 sets: legal AW, legal PGTT (bit n = value n). */
@@ -89,7 +95,11 @@ export enum VTD {
   /** u32 pointer to an IOTLB_ORIGIN: the entries that the request has met; and room for one. */
   ORIGIN = 9712,
   ORIGIN_BUFFER = 9720,
-  END = 9832,
+  /** u8 by PASID_PART.TYPE: PGTT, or 0 where that, or the AW that it needs, is illegal. */
+  TYPES = 9832,
+  /** u64 by FSPM: input addresses of the lower half end here; 0 where FSPM is illegal. */
+  FS_LIMIT = 9960,
+  END = 9992,
 }
 
 /** One request of a group that is being warmed. */
@@ -134,9 +144,9 @@ export enum VTD_MODE {
   ILLEGAL_SSIRWE = 5,
 }
 
-/** A leaf as the whole path grants it: permission and accessed bits ANDed, its level in ignored bits. */
+/** A leaf as the whole path grants it: permission and accessed bits ANDed, log2 of its page in ignored bits. */
 export enum LEAF {
-  LEVEL = (54 << 16) | 52,
+  SHIFT = (57 << 16) | 52,
 }
 
 /** Returned by a walk that must start over: in place of a fault reason, which has eight bits. */

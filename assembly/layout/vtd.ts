@@ -157,6 +157,10 @@ export enum PASID_RESERVED {
   PAT6 = (123 << 16) | 123,
   PAT7 = (127 << 16) | 127,
 }
+/** What decides together whether a translation type is legal: AW and PGTT, and R0 between them. */
+export enum PASID_PART {
+  TYPE = (8 << 16) | 2,
+}
 export const PASID_BYTES = 64;
 /** Width of a PAT slot. */
 export const PAT_SLOT_BITS = 4;

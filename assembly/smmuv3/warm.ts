@@ -12,7 +12,7 @@ import { CD, CD_PART, CD_SIZE, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CONF
 import { L1CD, L1CD_SIZE, L1STD, L1STD_SIZE, PTE, PTE_SIZE, S1FMT, STE, STE_SIZE, VA } from "../layout/smmuv3";
 import { GEOMETRY, LANE, LANE_BYTES, SMMU } from "../layout/smmuv3-unit";
 import { fetchLinear } from "../memory";
-import { FEWEST, wasWalked } from "../warm";
+import { FEWEST, looksWarm, wasWalked } from "../warm";
 import { stage2Index } from "./geometry";
 
 /** What no memory holds: a lane that ended reads zeros there. */
@@ -20,6 +20,7 @@ const NOWHERE: u64 = -1;
 const LEVELS: i32 = 4;
 /** Warms what at most GROUP requests need, those that were not walked lately. */
 export function warm(unit: usize, requests: usize, count: u32): void {
+  if (looksWarm(unit + SMMU.RECENT, requests, count)) return;
   const end = start(unit, requests, count);
   if (end - (unit + SMMU.LANES) < <usize>FEWEST * LANE_BYTES) return;
   if (load<u32>(unit, SMMU.SPLIT)) passL1Std(unit, end);
@@ -39,10 +40,9 @@ function start(unit: usize, requests: usize, count: u32): usize {
   let lane = unit + SMMU.LANES;
   for (let i: u32 = 0; i < count; i++) {
     const request = requests + i * REQUEST_BYTES;
+    if (wasWalked(unit + SMMU.RECENT, request)) continue;
     const sid = load<u32>(request, REQUEST.SID);
-    const address = load<u64>(request, REQUEST.ADDRESS);
-    if (wasWalked(unit + SMMU.RECENT, sid, load<u32>(request, REQUEST.PASID), address)) continue;
-    store<u64>(lane, address, LANE.INPUT);
+    store<u64>(lane, load<u64>(request, REQUEST.ADDRESS), LANE.INPUT);
     store<u64>(lane, table + <u64>(sid >> split) * size, LANE.AT);
     store<u32>(lane, <u32>request, LANE.REQUEST);
     lane += LANE_BYTES;

@@ -4,8 +4,8 @@
  * VT-d rev 5.10, 3.6.5, 3.7.3 and 3.8.2 "Memory Type"; MTRRs belong to the platform and are taken as WB.
  * The combination of EMT with PAT follows the table of effective memory types in the Intel SDM, vol. 3.
  */
-import { get, has, put, word } from "../bits";
-import { FSPTE, MEMORY_TYPE, PASID, PAT_SLOT_BITS, PGTT, SSPTE } from "../layout/vtd";
+import { get, has, mask, place, word } from "../bits";
+import { FSPTE, MEMORY_TYPE, PAGE_SHIFT, PASID, PAT_SLOT_BITS, SSPTE } from "../layout/vtd";
 import { ECAP } from "../layout/vtd-registers";
 import { LEAF, VTD, VTD_ATTRIBUTES } from "../layout/vtd-unit";
 
@@ -13,37 +13,74 @@ import { LEAF, VTD, VTD_ATTRIBUTES } from "../layout/vtd-unit";
 // @ts-ignore: decorator
 @inline
 export function legacyAttributes(leaf: u64): u64 {
-  return put(put(0, VTD_ATTRIBUTES.TYPE, MEMORY_TYPE.WB), VTD_ATTRIBUTES.SNOOP, get(leaf, SSPTE.SNP));
+  return attributes(MEMORY_TYPE.WB, get(leaf, SSPTE.SNP));
 }
 
-/** RESULT.ATTRIBUTES of a page that a PASID entry leads to; a leaf of a stage not walked is 0. */
+/** RESULT.ATTRIBUTES of a page of the first stage alone. */
 // @ts-ignore: decorator
 @inline
-export function attributesOf(unit: usize, entry: usize, firstLeaf: u64, secondLeaf: u64): u64 {
+export function firstStageAttributes(unit: usize, entry: usize, leaf: u64): u64 {
   let type: u64 = MEMORY_TYPE.WB;
-  if (has(load<u64>(unit, VTD.ECAP), ECAP.MTS)) type = memoryType(entry, firstLeaf, secondLeaf);
-  const snoop = get(word(entry, PASID.PGSNP), PASID.PGSNP) | get(secondLeaf, SSPTE.SNP);
-  return put(put(0, VTD_ATTRIBUTES.TYPE, type), VTD_ATTRIBUTES.SNOOP, snoop);
+  const control = word(entry, PASID.CD);
+  if (has(load<u64>(unit, VTD.ECAP), ECAP.MTS)) {
+    type = has(control, PASID.CD) ? MEMORY_TYPE.UC : overWriteBack(patType(control, leaf));
+  }
+  return attributes(type, get(control, PASID.PGSNP));
 }
 
-function memoryType(entry: usize, firstLeaf: u64, secondLeaf: u64): u64 {
+/** The same of the second stage alone. Without ECAP.MTS, CD and EMTE are reserved. */
+// @ts-ignore: decorator
+@inline
+export function secondStageAttributes(entry: usize, leaf: u64): u64 {
   const control = word(entry, PASID.CD);
-  const pgtt = <i32>get(word(entry, PASID.PGTT), PASID.PGTT);
-  if (pgtt == PGTT.PASS_THROUGH) return MEMORY_TYPE.WB;
+  let type: u64 = MEMORY_TYPE.WB;
+  if (control & (mask(PASID.CD) | mask(PASID.EMTE))) {
+    type = has(control, PASID.CD) ? MEMORY_TYPE.UC : get(leaf, SSPTE.EMT);
+  }
+  return attributes(type, get(control, PASID.PGSNP) | get(leaf, SSPTE.SNP));
+}
+
+/** The same of both. */
+export function nestedAttributes(unit: usize, entry: usize, first: u64, second: u64): u64 {
+  const control = word(entry, PASID.CD);
+  const type = has(load<u64>(unit, VTD.ECAP), ECAP.MTS) ? nestedType(control, first, second) : <u64>MEMORY_TYPE.WB;
+  return attributes(type, get(control, PASID.PGSNP) | get(second, SSPTE.SNP));
+}
+
+/** The same of a pass-through page. */
+// @ts-ignore: decorator
+@inline
+export function passThroughAttributes(entry: usize): u64 {
+  return attributes(MEMORY_TYPE.WB, get(word(entry, PASID.PGSNP), PASID.PGSNP));
+}
+
+// @ts-ignore: decorator
+@inline
+function attributes(type: u64, snoop: u64): u64 {
+  return place(VTD_ATTRIBUTES.TYPE, type) | place(VTD_ATTRIBUTES.SNOOP, snoop);
+}
+
+function nestedType(control: u64, first: u64, second: u64): u64 {
   if (has(control, PASID.CD)) return MEMORY_TYPE.UC;
-  const emt = has(control, PASID.EMTE) ? get(secondLeaf, SSPTE.EMT) : MEMORY_TYPE.WB;
-  if (pgtt == PGTT.SECOND_STAGE) return emt;
-  const pat = patType(control, firstLeaf);
-  if (pgtt == PGTT.FIRST_STAGE) return combine(MEMORY_TYPE.WB, pat);
-  if (has(control, PASID.EMTE) && has(secondLeaf, SSPTE.IPAT)) return emt;
-  return combine(emt, pat);
+  const emt = has(control, PASID.EMTE) ? get(second, SSPTE.EMT) : MEMORY_TYPE.WB;
+  if (has(control, PASID.EMTE) && has(second, SSPTE.IPAT)) return emt;
+  return combine(emt, patType(control, first));
 }
 
 /** The PAT slot that a first-stage leaf names. */
+// @ts-ignore: decorator
+@inline
 function patType(control: u64, leaf: u64): u64 {
-  const pat = get(leaf, LEAF.LEVEL) == 1 ? get(leaf, FSPTE.PAT) : get(leaf, FSPTE.PAT_LARGE);
+  const pat = get(leaf, LEAF.SHIFT) == PAGE_SHIFT ? get(leaf, FSPTE.PAT) : get(leaf, FSPTE.PAT_LARGE);
   const slot = get(leaf, FSPTE.PWT) + 2 * get(leaf, FSPTE.PCD) + 4 * pat;
   return (get(control, PASID.PAT) >> (slot * PAT_SLOT_BITS)) & <u64>MEMORY_TYPE.UC_MINUS;
+}
+
+/** Effective type of a PAT type where nothing else counts. */
+// @ts-ignore: decorator
+@inline
+function overWriteBack(pat: u64): u64 {
+  return pat == MEMORY_TYPE.UC_MINUS ? MEMORY_TYPE.UC : pat;
 }
 
 /** Effective type of an MTRR-like type and a PAT type. */

@@ -4,10 +4,10 @@
  * VT-d rev 5.10, chapter 9 (which bits each capability opens) and 11.4.6 "Root Table Address Register".
  * Done once a change, so that the walk only compares.
  */
-import { below, get, has, mask, setElement } from "../bits";
+import { below, get, has, mask, ones, place, setElement } from "../bits";
 import {
-  AGAW_BASE_BITS, AW, CONTEXT, CONTEXT_RESERVED, FSPM, FSPTE, FSPTE_RESERVED, LEVEL_BITS, PAGE_SHIFT, PASID,
-  PASIDDIR_RESERVED, PASID_RESERVED, PGTT, ROOT_RESERVED, SCONTEXT, SCONTEXT_RESERVED, SROOT_RESERVED, SSPTE,
+  AGAW_BASE_BITS, AW, CONTEXT, CONTEXT_RESERVED, FSPM, FSPTE, FSPTE_RESERVED, FS_ADDRESS_BITS_4, LEVEL_BITS, PAGE_SHIFT,
+  PASID, PASIDDIR_RESERVED, PASID_PART, PASID_RESERVED, PGTT, ROOT_RESERVED, SCONTEXT, SCONTEXT_RESERVED, SROOT_RESERVED, SSPTE,
   SSPTE_RESERVED,
 } from "../layout/vtd";
 import { CAP, ECAP, GSTS, RTADDR, TTM } from "../layout/vtd-registers";
@@ -26,6 +26,7 @@ export function vtdConfigure(unit: usize): void {
   configureDevices(unit, cap, ecap, beyond);
   configurePasid(unit, cap, ecap, beyond);
   configureFirstStage(unit, cap, beyond);
+  configureShortcuts(unit, cap, ecap);
   configureSecondStage(unit, cap, ecap, beyond, has(rtaddr, RTADDR.SSIRWE) && has(ecap, ECAP.SSIRWS));
 }
 
@@ -64,6 +65,25 @@ function configureWidths(unit: usize, cap: u64, ecap: u64): void {
   if (supports2M(cap) || has(ecap, ECAP.FSTS)) shift += LEVEL_BITS;
   if (supports1G(cap) || has(cap, CAP.FS1GP)) shift = PAGE_SHIFT + 2 * LEVEL_BITS;
   store<u32>(unit, shift, VTD.PASS_THROUGH_SHIFT);
+}
+
+/** What several rules come to, for walks that want one test: see "../modes". */
+function configureShortcuts(unit: usize, cap: u64, ecap: u64): void {
+  store<u32>(unit, has(cap, CAP.CM) ? 0 : -1, VTD.HARDWARE_DID);
+  store<u32>(unit, has(ecap, ECAP.RPS) ? 0 : -1, VTD.RID_PASID_TAKEN);
+  for (let part: u64 = 0; part <= ones(PASID_PART.TYPE); part++) {
+    const entry = place(PASID_PART.TYPE, part);
+    const pgtt = <i32>get(entry, PASID.PGTT);
+    const needsAw = pgtt == PGTT.SECOND_STAGE || pgtt == PGTT.NESTED;
+    const isLegal = ((load<u32>(unit, VTD.PGTTS) >> pgtt) & 1) != 0 &&
+      (!needsAw || ((load<u32>(unit, VTD.AWS) >> <u32>get(entry, PASID.AW)) & 1) != 0);
+    store<u8>(unit + <usize>part, isLegal ? pgtt : 0, VTD.TYPES);
+  }
+  for (let fspm = 0; fspm <= <i32>ones(PASID.FSPM); fspm++) {
+    const isLegal = fspm <= load<i32>(unit, VTD.MAX_FSPM);
+    const limit = <u64>1 << <u64>(FS_ADDRESS_BITS_4 - 1 + LEVEL_BITS * fspm);
+    setElement(unit + VTD.FS_LIMIT, fspm, isLegal ? limit : 0);
+  }
 }
 
 function supports2M(cap: u64): bool {
@@ -112,6 +132,8 @@ function configureDevices(unit: usize, cap: u64, ecap: u64, beyond: u64): void {
       reservedUnless(has(ecap, ECAP.RPRIVS), SCONTEXT.RID_PRIV),
     VTD.SCONTEXT_R1,
   );
+  store<u64>(unit, mask(SCONTEXT_RESERVED.R2), VTD.SCONTEXT_R2);
+  store<u64>(unit, mask(SCONTEXT_RESERVED.R3), VTD.SCONTEXT_R3);
 }
 
 function configurePasid(unit: usize, cap: u64, ecap: u64, beyond: u64): void {
@@ -147,6 +169,7 @@ function configurePasid(unit: usize, cap: u64, ecap: u64, beyond: u64): void {
       reservedUnless(firstStage, PASID.FSPTPTR),
     VTD.PASID_R2,
   );
+  store<u64>(unit, mask(PASID_RESERVED.R6), VTD.PASID_R3);
   const hpt = has(ecap, ECAP.HPTS);
   store<u64>(
     unit,
@@ -156,6 +179,14 @@ function configurePasid(unit: usize, cap: u64, ecap: u64, beyond: u64): void {
   );
   store<u64>(unit, domainBits(cap, PASID.HPTDID), VTD.HPTDID_R);
   store<u64>(unit, mask(PASID_RESERVED.R8) | reservedUnless(hpt, PASID.HPTDID), VTD.PASID_R5);
+  store<u64>(unit, mask(PASID_RESERVED.R9), VTD.PASID_R6);
+  store<u64>(unit, mask(PASID_RESERVED.R10), VTD.PASID_R7);
+}
+
+/** The two masks of a level: of an entry that links a table, and of a leaf. All are leaves on level 1. */
+function setReserved(masks: usize, level: i32, table: u64, leaf: u64): void {
+  setElement(masks, 2 * level, level == 1 ? leaf : table);
+  setElement(masks, 2 * level + 1, leaf);
 }
 
 function configureFirstStage(unit: usize, cap: u64, beyond: u64): void {
@@ -166,18 +197,15 @@ function configureFirstStage(unit: usize, cap: u64, beyond: u64): void {
     if (level == 2) leaf = mask(FSPTE_RESERVED.LEAF_2M);
     if (level == 3) leaf = mask(FSPTE_RESERVED.LEAF_1G) | reservedUnless(has(cap, CAP.FS1GP), FSPTE.PS);
     if (level > 3) leaf = table = mask(FSPTE.PS);
-    setElement(unit + VTD.FS_LEAF_R, level, leaf | high);
-    setElement(unit + VTD.FS_TABLE_R, level, table | high);
-    setElement(unit + VTD.NESTED_LEAF_R, level, leaf);
-    setElement(unit + VTD.NESTED_TABLE_R, level, table);
+    setReserved(unit + VTD.FS_R, level, table | high, leaf | high);
+    setReserved(unit + VTD.NESTED_R, level, table, leaf);
   }
 }
 
 function configureSecondStage(unit: usize, cap: u64, ecap: u64, beyond: u64, ioRights: bool): void {
   const r = ioRights ? mask(SSPTE.IR) : mask(SSPTE.R);
   const w = ioRights ? mask(SSPTE.IW) : mask(SSPTE.W);
-  store<u64>(unit, r, VTD.SS_READ);
-  store<u64>(unit, w, VTD.SS_WRITE);
+  store<u64>(unit, ctz(r | w), VTD.SS_RIGHTS_AT);
   store<u64>(unit, r | w, VTD.SS_RIGHTS);
   // IW was another bit once and stayed reserved where it is no permission; IR is ignored there.
   const common = (beyond & mask(SSPTE.ADDR)) | reservedUnless(ioRights, SSPTE.IW);
@@ -191,7 +219,6 @@ function configureSecondStage(unit: usize, cap: u64, ecap: u64, beyond: u64, ioR
       leaf |= mask(SSPTE.PS);
       table |= mask(SSPTE.PS);
     }
-    setElement(unit + VTD.SS_LEAF_R, level, leaf);
-    setElement(unit + VTD.SS_TABLE_R, level, table);
+    setReserved(unit + VTD.SS_R, level, table, leaf);
   }
 }

@@ -5,25 +5,28 @@
  * Entries"; conditions SFS.*, SGN.1, SGN.2 and SGN.6.
  */
 import { valueOf } from "../caches";
-import { element, get, has, mask, put, word } from "../bits";
+import { both, either, element, get, has, mask, place, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import {
-  FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET, FS_ADDRESS_BITS_4,
+  FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET,
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { IOTLB_ORIGIN, TABLE_VALUE } from "../layout/vtd-caches";
-import { LEAF, PATH, PATH_STEP, SLOT, START_OVER, VTD } from "../layout/vtd-unit";
+import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault, faultOfRequest } from "./faults";
 import { markPath, pathIsWritable } from "./mark";
 import { uncommon } from "./kind";
 import { heldLevel, heldTable, isCached, keepTables, noteLevel, noteLevels } from "./held";
 import { locate, NOWHERE } from "./nested";
-import { NO_LEAF } from "./second-stage";
+import { leafLevel, NO_LEAF } from "./second-stage";
 import { check, fetch, isMissing, marks, notes, step } from "../modes";
 
 /** First stage alone; or nested, its entries found through the second stage. */
 export type Alone = i32;
 export type Nested = f32;
+
+/** Level 1 links no tables. */
+const LOWEST_TABLE = 2;
 
 /**
  * Walks from FSPTPTR down to the leaf of `input` and checks permissions and the bits owed.
@@ -38,9 +41,10 @@ export function firstStage<T, N>(
 ): u64 {
   const control = word(pasid, PASID.FSPTPTR);
   const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
-  // § F1
-  const upper = <i64>input >> (FS_ADDRESS_BITS_4 - 1 + LEVEL_BITS * get(control, PASID.FSPM));
-  if (check<T>(unit, CHECK.SGN_1, upper != 0 && upper != -1)) {
+  // § F1: canonical, so that either half ends at the limit.
+  const folded = input ^ <u64>(<i64>input >> 63);
+  const isBeyond = folded >= element(unit + VTD.FS_LIMIT, <u32>get(control, PASID.FSPM));
+  if (check<T>(unit, CHECK.SGN_1, isBeyond)) {
     faultOfRequest<T>(result, flags, CHECK.SGN_1, met);
     return NO_LEAF;
   }
@@ -61,6 +65,7 @@ export function firstStage<T, N>(
   }
   let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let entry: u64 = 0;
+  let above: u64 = 0;
   while (true) {
     let at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
     if (isFloat<N>()) {
@@ -76,73 +81,94 @@ export function firstStage<T, N>(
       return NO_LEAF;
     }
     entry = load<u64>(ptr);
-    // § F5
-    if (check<T>(unit, CHECK.SFS_2, !has(entry, FSPTE.P))) {
-      fault<T>(result, flags, CHECK.SFS_2, met, at, entry, 1, level);
-      return NO_LEAF;
-    }
-    const isLeaf = level == 1 || has(entry, FSPTE.PS);
-    const leaves = unit + (isFloat<N>() ? VTD.NESTED_LEAF_R : VTD.FS_LEAF_R);
-    const tables = unit + (isFloat<N>() ? VTD.NESTED_TABLE_R : VTD.FS_TABLE_R);
-    const reserved = isLeaf ? element(leaves, level) : element(tables, level);
-    // § F6
-    if (check<T>(unit, CHECK.SFS_3, (entry & reserved) != 0)) {
-      fault<T>(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
-      return NO_LEAF;
-    }
-    if (isFloat<N>()) {
-      // § F7
-      const aw = <i32>get(word(pasid, PASID.AW), PASID.AW);
-      const address = isLeaf ? entry & largePageAddress(shift) : entry & mask(FSPTE.ADDR);
-      if (check<T>(unit, CHECK.SFS_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
-        fault<T>(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
+    // `Fast` looks at the whole path at once, when it has reached the end.
+    if (marks<T>()) {
+      // § F5
+      if (check<T>(unit, CHECK.SFS_2, !has(entry, FSPTE.P))) {
+        fault<T>(result, flags, CHECK.SFS_2, met, at, entry, 1, level);
         return NO_LEAF;
       }
-    }
-    granted &= entry;
-    if (marks<T>()) {
+      // § F6
+      if (check<T>(unit, CHECK.SFS_3, (entry & reservedIn<N>(unit, entry, level)) != 0)) {
+        fault<T>(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
+        return NO_LEAF;
+      }
+      if (isFloat<N>()) {
+        // § F7
+        const address = level == 1 || has(entry, FSPTE.PS) ? pageAddress(entry, shift) : entry & mask(FSPTE.ADDR);
+        if (check<T>(unit, CHECK.SFS_5, (address & beyondSecondStage(unit, pasid)) != 0)) {
+          fault<T>(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
+          return NO_LEAF;
+        }
+      }
       const path = unit + VTD.FS_PATH + level * PATH_STEP;
       store<u64>(path, at, PATH.ADDRESS);
       store<u64>(path, entry, PATH.ENTRY);
     }
+    granted &= entry;
     if (notes<T>()) noteLevel(unit, IOTLB_ORIGIN.FS, level, at);
-    if (isLeaf) break;
+    if (level == 1) break;
+    if (has(entry, FSPTE.PS)) break;
+    above |= entry;
     table = entry & mask(FSPTE.ADDR);
     level--;
     shift -= LEVEL_BITS;
   }
   if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.FS, top, level);
+  if (!marks<T>()) {
+    // § F5 to F7; a table's mask is the same on all levels where PS = 0 makes it one
+    let odd = (~granted & mask(FSPTE.P)) | (entry & reservedIn<N>(unit, entry, level)) |
+      (above & reservedIn<N>(unit, 0, LOWEST_TABLE));
+    if (isFloat<N>()) odd |= (above & mask(FSPTE.ADDR) | pageAddress(entry, shift)) & beyondSecondStage(unit, pasid);
+    if (odd) return NO_LEAF;
+  }
   const along = mask(FSPTE.RW) | mask(FSPTE.US) | mask(FSPTE.A) | mask(FSPTE.EA);
-  const leaf = put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
+  const leaf = (entry & ~(along | mask(LEAF.SHIFT))) | (granted & along) | place(LEAF.SHIFT, shift + PTE_SHIFT);
   // § F8
-  if (check<T>(unit, CHECK.SGN_2, !has(granted, FSPTE.US) && !(flags & REQUEST_FLAG.PRIVILEGED))) {
+  if (check<T>(unit, CHECK.SGN_2, both(!has(granted, FSPTE.US), !(flags & REQUEST_FLAG.PRIVILEGED)))) {
     fault<T>(result, flags, CHECK.SGN_2, met, 0, entry, 1, level);
     return NO_LEAF;
   }
   // § F9: a translation request is told what is left instead.
   const writable = firstStageWritable(leaf, flags, control);
-  const refused = (flags & REQUEST_FLAG.WRITE) != 0 && !writable && !(uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION);
-  if (check<T>(unit, CHECK.SGN_6, refused)) {
+  const needsWrite = both((flags & REQUEST_FLAG.WRITE) != 0, !(uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION));
+  if (check<T>(unit, CHECK.SGN_6, both(needsWrite, !writable))) {
     fault<T>(result, flags, CHECK.SGN_6, met, 0, entry, 1, level);
     return NO_LEAF;
   }
-  const owed = firstStageMarks(control, (flags & REQUEST_FLAG.WRITE) != 0 && writable);
-  if ((leaf & owed) != owed && !mayMark<T, N>(unit, result, flags, met, pasid, from<T>(unit, top), level, owed)) return NO_LEAF;
+  const owed = firstStageMarks(control, both((flags & REQUEST_FLAG.WRITE) != 0, writable));
+  if ((leaf & owed) != owed) {
+    if (!marks<T>() || !mayMark<T, N>(unit, result, flags, met, pasid, from<T>(unit, top), level, owed)) return NO_LEAF;
+  }
   return leaf;
 }
 
+/** Reserved bits of an entry of `level`; on level 1 bit PS is another and both masks are the same. */
 // @ts-ignore: decorator
 @inline
-function largePageAddress(shift: u64): u64 {
-  return mask(FSPTE.ADDR) & ~((<u64>1 << (shift + PTE_SHIFT)) - 1);
+function reservedIn<N>(unit: usize, entry: u64, level: i32): u64 {
+  return element(unit + (isFloat<N>() ? VTD.NESTED_R : VTD.FS_R), 2 * level + <u32>get(entry, FSPTE.PS));
+}
+
+/** What no address may have that the second stage below is to translate. */
+// @ts-ignore: decorator
+@inline
+function beyondSecondStage(unit: usize, pasid: usize): u64 {
+  return element(unit + VTD.SS_BEYOND, <u32>get(word(pasid, PASID.AW), PASID.AW));
+}
+
+/** Address of the page of a leaf; `shift` is that of the leaf's index. */
+// @ts-ignore: decorator
+@inline
+function pageAddress(leaf: u64, shift: u64): u64 {
+  return leaf & mask(FSPTE.ADDR) & ~((<u64>1 << (shift + PTE_SHIFT)) - 1);
 }
 
 /** Whether the leaf grants writing, at the request's privilege. */
 // @ts-ignore: decorator
 @inline
 export function firstStageWritable(leaf: u64, flags: u32, control: u64): bool {
-  if (has(leaf, FSPTE.RW)) return true;
-  return (flags & REQUEST_FLAG.PRIVILEGED) != 0 && !has(control, PASID.WPE);
+  return either(has(leaf, FSPTE.RW), both((flags & REQUEST_FLAG.PRIVILEGED) != 0, !has(control, PASID.WPE)));
 }
 
 /** Bits that the path to a leaf must have: A, with EAFE also EA, D in the leaf on a write. */
@@ -156,10 +182,6 @@ function firstStageMarks(control: u64, write: bool): u64 {
 function mayMark<T, N>(
   unit: usize, result: usize, flags: u32, met: u64, pasid: usize, top: i32, level: i32, owed: u64,
 ): bool {
-  if (!marks<T>()) {
-    store<u32>(result, START_OVER);
-    return false;
-  }
   const path = unit + VTD.FS_PATH;
   // § F10
   if (check<T>(unit, CHECK.SFS_9, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
@@ -187,7 +209,7 @@ export function markFirstStage<T>(
   const owed = firstStageMarks(control, write);
   if ((leaf & owed) == owed) return 0;
   const top = from<T>(unit, FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM));
-  const last = <i32>get(leaf, LEAF.LEVEL);
+  const last = leafLevel(leaf);
   const path = unit + VTD.FS_PATH;
   return markPath<T>(unit, result, flags, met, path, top, last, owed & ~mask(FSPTE.D), owed, 1, CHECK.SFS_10);
 }
@@ -206,7 +228,7 @@ export function keepFirstTables(unit: usize, flags: u32, pasid: usize, id: u32, 
   const accessed = mask(FSPTE.A) | (has(control, PASID.EAFE) ? mask(FSPTE.EA) : 0);
   keepTables(
     unit, load<u32>(unit, VTD.FS_TABLES), get(word(pasid, PASID.DID), PASID.DID), id, input, unit + VTD.FS_PATH,
-    IOTLB_ORIGIN.FS, FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM), load<i32>(unit, VTD.FS_FROM), <i32>get(leaf, LEAF.LEVEL),
+    IOTLB_ORIGIN.FS, FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM), load<i32>(unit, VTD.FS_FROM), leafLevel(leaf),
     load<u64>(unit, VTD.FS_GRANTED), accessed,
   );
 }

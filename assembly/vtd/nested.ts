@@ -4,13 +4,14 @@
  * VT-d rev 5.10, 3.8 "Nested Translation"; conditions SFS.6 to SFS.8 and SSS.*.
  */
 import { get, has, mask, word } from "../bits";
+import { PERMISSION } from "../layout/core";
 import { AW_BASE_LEVELS, PASID, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
-import { LEAF, PATH, PATH_STEP, START_OVER, VTD } from "../layout/vtd-unit";
+import { PATH, PATH_STEP, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault, noteGuestAddress } from "./faults";
 import { isCached } from "./held";
 import { markPath } from "./mark";
-import { keepSecondTables, leafShift, NO_LEAF, outputAddress, Scalable, secondStage, secondStageMarks } from "./second-stage";
+import { keepSecondTables, leafLevel, leafShift, NO_LEAF, outputAddress, rightsOf, Scalable, secondStage, secondStageMarks } from "./second-stage";
 import { check, marks } from "../modes";
 
 /** No host address: the fault, or START_OVER, is in `result`. */
@@ -33,12 +34,12 @@ export function locate<T>(
   }
   const root = level == top;
   const refused = root ? CHECK.SFS_6 : CHECK.SFS_7;
-  if (check<T>(unit, refused, !(leaf & load<u64>(unit, VTD.SS_READ)))) {
+  if (check<T>(unit, refused, !(rightsOf(unit, leaf) & PERMISSION.READ))) {
     fault<T>(result, flags, refused, met, 0, leaf, 2, level);
     noteGuestAddress<T>(result, gpa);
     return NOWHERE;
   }
-  const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
+  const writable = (rightsOf(unit, leaf) & PERMISSION.WRITE) != 0;
   const counts = has(control, PASID.SSADE);
   if (check<T>(unit, CHECK.SFS_8, counts && !writable)) {
     fault<T>(result, flags, CHECK.SFS_8, met, 0, leaf, 2, level);
@@ -78,7 +79,7 @@ function mayMark<T>(unit: usize, result: usize, flags: u32, met: u64, pasid: usi
   }
   // § S9
   if (check<T>(unit, CHECK.SSS_5, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
-    const level = <i32>get(leaf, LEAF.LEVEL);
+    const level = leafLevel(leaf);
     fault<T>(result, flags, CHECK.SSS_5, met, load<u64>(unit + VTD.SS_PATH + level * PATH_STEP), leaf, 2, level);
     return false;
   }
@@ -92,7 +93,7 @@ export function markSecondStage<T>(
   const owed = secondStageMarks(write);
   if ((leaf & owed) == owed) return 0;
   const top = isCached<T>() ? load<i32>(unit, VTD.SS_FROM) : <i32>get(word(pasid, PASID.AW), PASID.AW) + AW_BASE_LEVELS;
-  const last = <i32>get(leaf, LEAF.LEVEL);
+  const last = leafLevel(leaf);
   const path = unit + VTD.SS_PATH;
   return markPath<T>(unit, result, flags, met, path, top, last, mask(SSPTE.A), owed, 2, CHECK.SSS_6);
 }

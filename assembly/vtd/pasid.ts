@@ -3,101 +3,93 @@
  *
  * VT-d rev 5.10, 9.5 "PASID Directory Entry" and 9.6 "PASID-Table Entry"; conditions SPD.* and SPT.*.
  */
-import { element, get, has, mask, word } from "../bits";
-import { PASID, PASIDDIR, PASIDDIR_BYTES, PASID_BYTES, PASID_INDEX, PASID_RESERVED, PGTT, SCONTEXT } from "../layout/vtd";
+import { either, element, get, has, mask, meets8, word } from "../bits";
+import { PASID, PASIDDIR, PASIDDIR_BYTES, PASID_BYTES, PASID_INDEX, PASID_PART, PGTT, SCONTEXT } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
-import { CAP } from "../layout/vtd-registers";
 import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
-import { met as metOrigin } from "./held";
-import { check, fetch, isMissing, notes, step } from "../modes";
+import { isCached, keepPasid, met as metOrigin } from "./held";
+import { walkEntry } from "./scalable";
+import { check, fetch, isMissing, marks, notes, step } from "../modes";
 
-/** The directory entry, or 0 with the fault in `result`. */
+/** P1 to P4: the directory entry of PASID `id`. */
 // @ts-ignore: decorator
 @inline
-export function pasidDirectory<T>(unit: usize, result: usize, flags: u32, context: usize, pasid: u32): u64 {
-  const first = load<u64>(context);
-  const index = get(pasid, PASID_INDEX.DIRECTORY);
-  const at = (first & mask(SCONTEXT.PASIDDIRPTR)) + index * PASIDDIR_BYTES;
+export function walkDirectory<T>(
+  unit: usize, context: u64, sid: u32, id: u32, address: u64, kind: u32, flags: u32, result: usize,
+): u32 {
+  const index = get(id, PASID_INDEX.DIRECTORY);
+  const at = (context & mask(SCONTEXT.PASIDDIRPTR)) + index * PASIDDIR_BYTES;
   const ptr = fetch<T>(unit, at, PASIDDIR_BYTES, SLOT.PASIDDIR);
   step<T>(unit, STRUCTURE.PASIDDIR, 0, 0, at, index, ptr, 1);
   // § P1
   if (check<T>(unit, CHECK.SPD_1, isMissing<T>(ptr))) {
-    fault<T>(result, flags, CHECK.SPD_1, first, at, 0, 0, 0);
-    return 0;
+    return fault<T>(result, flags, CHECK.SPD_1, context, at, 0, 0, 0);
   }
   if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.DIRECTORY), at);
   const entry = load<u64>(ptr);
   // § P2, P3
   if (check<T>(unit, CHECK.SPD_2, !has(entry, PASIDDIR.P))) {
-    fault<T>(result, flags, CHECK.SPD_2, first | entry, at, entry, 0, 0);
-    return 0;
+    return fault<T>(result, flags, CHECK.SPD_2, context | entry, at, entry, 0, 0);
   }
   // § P4
   if (check<T>(unit, CHECK.SPD_3, (entry & load<u64>(unit, VTD.PASIDDIR_R0)) != 0)) {
-    fault<T>(result, flags, CHECK.SPD_3, first | entry, at, entry, 0, 0);
-    return 0;
+    return fault<T>(result, flags, CHECK.SPD_3, context | entry, at, entry, 0, 0);
   }
-  return entry;
+  return walkTable<T>(unit, context, entry, sid, id, address, kind, flags, result);
 }
 
-/** Pointer to the table entry, or 0 with the fault in `result`. `met`: context and directory entry. */
+/** P5 to P8: the table entry. */
 // @ts-ignore: decorator
 @inline
-export function pasidEntry<T>(
-  unit: usize, result: usize, flags: u32, met: u64, directory: u64, pasid: u32, hpte: bool,
-): usize {
-  const index = get(pasid, PASID_INDEX.TABLE);
+function walkTable<T>(
+  unit: usize, context: u64, directory: u64, sid: u32, id: u32, address: u64, kind: u32, flags: u32, result: usize,
+): u32 {
+  const index = get(id, PASID_INDEX.TABLE);
   const at = (directory & mask(PASIDDIR.SMPTBLPTR)) + index * PASID_BYTES;
   const ptr = fetch<T>(unit, at, PASID_BYTES, SLOT.PASID);
   step<T>(unit, STRUCTURE.PASID, 0, 0, at, index, ptr, 8);
+  const met = context | directory;
   // § P5
   if (check<T>(unit, CHECK.SPT_1, isMissing<T>(ptr))) {
-    fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
-    return 0;
+    return fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
   }
   if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.PASID), at);
   const entry = load<u64>(ptr);
   // § P6
   if (check<T>(unit, CHECK.SPT_2, !has(entry, PASID.P))) {
-    fault<T>(result, flags, CHECK.SPT_2, met | entry, at, entry, 0, 0);
-    return 0;
+    return fault<T>(result, flags, CHECK.SPT_2, met | entry, at, entry, 0, 0);
   }
   // § P7
-  if (check<T>(unit, CHECK.SPT_3, hasReserved(unit, ptr, entry, hpte))) {
-    fault<T>(result, flags, CHECK.SPT_3, met | entry, at, entry, 0, 0);
-    return 0;
+  if (check<T>(unit, CHECK.SPT_3, hasReserved(unit, ptr, has(context, SCONTEXT.HPTE)))) {
+    return fault<T>(result, flags, CHECK.SPT_3, met | entry, at, entry, 0, 0);
   }
   // § P8
-  const illegal = illegalType<T>(unit, ptr, entry);
-  if (illegal) {
-    fault<T>(result, flags, illegal, met | entry, at, entry, 0, 0);
-    return 0;
+  if (marks<T>()) {
+    const illegal = illegalType<T>(unit, ptr, entry);
+    if (illegal) return fault<T>(result, flags, illegal, met | entry, at, entry, 0, 0);
   }
-  return ptr;
+  if (isCached<T>()) keepPasid(unit, flags, sid, id, directory, ptr);
+  return walkEntry<T>(unit, met, ptr, id, address, kind, flags, result);
+}
+
+/** PGTT of a PASID entry, or 0 where that, or the AW that it needs, is illegal. */
+// @ts-ignore: decorator
+@inline
+export function typeOf(unit: usize, entry: u64): u32 {
+  return load<u8>(unit + <usize>get(entry, PASID_PART.TYPE), VTD.TYPES);
 }
 
 // @ts-ignore: decorator
 @inline
-function hasReserved(unit: usize, ptr: usize, entry: u64, hpte: bool): bool {
-  const domain = word(ptr, PASID.DID);
-  const reserved = (entry & load<u64>(unit, VTD.PASID_R0)) |
-    (domain & load<u64>(unit, VTD.PASID_R1)) |
-    (word(ptr, PASID.FSPTPTR) & load<u64>(unit, VTD.PASID_R2)) |
-    word(ptr, PASID_RESERVED.R6) |
-    (word(ptr, PASID.HPTPTR) & load<u64>(unit, VTD.PASID_R4)) |
-    (word(ptr, PASID.HPTDID) & load<u64>(unit, VTD.PASID_R5)) |
-    word(ptr, PASID_RESERVED.R9) | word(ptr, PASID_RESERVED.R10);
-  if (reserved) return true;
-  if (hpte && (word(ptr, PASID.HPTDID) & load<u64>(unit, VTD.HPTDID_R)) != 0) return true;
-  // In caching mode domain 0 is the hardware's own.
-  return !get(domain, PASID.DID) && has(load<u64>(unit, VTD.CAP), CAP.CM);
+function hasReserved(unit: usize, ptr: usize, hpte: bool): bool {
+  const host = hpte ? load<u64>(unit, VTD.HPTDID_R) : 0;
+  const isHardwares = get(word(ptr, PASID.DID), PASID.DID) == <u64>load<u32>(unit, VTD.HARDWARE_DID);
+  return either(either(meets8(ptr, unit + VTD.PASID_R0), (word(ptr, PASID.HPTDID) & host) != 0), isHardwares);
 }
 
 /** 0, or the check that the type, or a width it needs, fails. */
-// @ts-ignore: decorator
-@inline
 function illegalType<T>(unit: usize, ptr: usize, entry: u64): u32 {
   const pgtt = <u32>get(entry, PASID.PGTT);
   if (check<T>(unit, CHECK.SPT_4_2, !((load<u32>(unit, VTD.PGTTS) >> pgtt) & 1))) return CHECK.SPT_4_2;
@@ -111,8 +103,7 @@ function illegalType<T>(unit: usize, ptr: usize, entry: u64): u32 {
   }
   if (pgtt == PGTT.NESTED) {
     const root = word(ptr, PASID.FSPTPTR) & mask(PASID.FSPTPTR);
-    const beyond = element(unit + VTD.SS_BEYOND, aw);
-    if (check<T>(unit, CHECK.SPT_4_4, (root & beyond) != 0)) return CHECK.SPT_4_4;
+    if (check<T>(unit, CHECK.SPT_4_4, (root & element(unit + VTD.SS_BEYOND, aw)) != 0)) return CHECK.SPT_4_4;
   }
   return 0;
 }

@@ -2,7 +2,7 @@
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { CHECK } from "../layout/vtd-faults";
 import { VTD } from "../layout/vtd-unit";
-import { attributesOf } from "./attributes";
+import { passThroughAttributes } from "./attributes";
 import { faultOfRequest } from "./faults";
 import { bypass, EVERYTHING, extraOf, isInterruptAddress, succeed, tagsOf } from "./result";
 import { asksWrite } from "./second-stage";
@@ -22,7 +22,7 @@ export function passThrough<T>(
   }
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | RESULT_FLAG.BYPASS | RESULT_FLAG.DIRTY, address, shift,
-    PERMISSION.READ | (asksWrite<T>(flags) ? PERMISSION.WRITE : 0), attributesOf(unit, entry, 0, 0), tagsOf(entry), id,
+    PERMISSION.READ | (asksWrite<T>(flags) ? PERMISSION.WRITE : 0), passThroughAttributes(entry), tagsOf(entry), id,
     extraOf(flags),
   );
 }

@@ -18,7 +18,7 @@ import {
 } from "../reach";
 import { locate, NOWHERE } from "./nested";
 import { touchesInterruptRange } from "./result";
-import { leafShift, NO_LEAF, outputAddress, Scalable, secondStage } from "./second-stage";
+import { leafShift, NO_LEAF, outputAddress, rightsOf, Scalable, secondStage } from "./second-stage";
 
 /** What inner walks of the second stage are asked with. */
 const LOOK: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.PROBE;
@@ -115,27 +115,20 @@ function secondEntry(state: usize, unit: usize, frame: usize, entry: u64): void 
   const isLeaf = level == 1 || has(entry, SSPTE.PS);
   const granted = load<u64>(frame, FRAME.HELD) & entry;
   // § S5, S6
-  if ((entry & element(unit + (isLeaf ? VTD.SS_LEAF_R : VTD.SS_TABLE_R), level)) || !(granted & rights)) {
+  if ((entry & element(unit + VTD.SS_R, 2 * level + <u32>get(entry, SSPTE.PS))) || !(granted & rights)) {
     count(state, REACH.REFUSED);
     advance(frame);
     return;
   }
   if (!isLeaf) {
-    const inherited = <u64>secondRights(unit, granted) | (has(granted, SSPTE.A) ? 4 : 0);
+    const inherited = <u64>rightsOf(unit, granted) | (has(granted, SSPTE.A) ? 4 : 0);
     descend(state, frame, entry & mask(SSPTE.ADDR), input, granted, inherited, false);
     return;
   }
-  const left = secondRights(unit, granted) & markable(state, granted, entry);
+  const left = rightsOf(unit, granted) & markable(state, granted, entry);
   const shift = <u64>load<u32>(frame, FRAME.SHIFT);
   leaf(state, input, entry & mask(SSPTE.ADDR) & ~(((<u64>1) << shift) - 1), (<u64>1) << shift, shift, left, left);
   advance(frame);
-}
-
-// @ts-ignore: decorator
-@inline
-function secondRights(unit: usize, granted: u64): u32 {
-  return (granted & load<u64>(unit, VTD.SS_READ) ? PERMISSION.READ : 0) |
-    (granted & load<u64>(unit, VTD.SS_WRITE) ? PERMISSION.WRITE : 0);
 }
 
 /** § S9: what a second-stage leaf still serves where its accessed or dirty bit would have to be set. */
@@ -157,14 +150,13 @@ function firstEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
     return;
   }
   const isLeaf = level == 1 || has(entry, FSPTE.PS);
-  const leaves = unit + (nested ? VTD.NESTED_LEAF_R : VTD.FS_LEAF_R);
-  const tables = unit + (nested ? VTD.NESTED_TABLE_R : VTD.FS_TABLE_R);
+  const masks = unit + (nested ? VTD.NESTED_R : VTD.FS_R);
   const address = entry & mask(FSPTE.ADDR) & (isLeaf ? ~(((<u64>1) << shift) - 1) : -1);
   const pasid = state + REACH.ENTRY;
   const aw = <i32>get(word(pasid, PASID.AW), PASID.AW);
   // § F6, F7
   if (
-    entry & element(isLeaf ? leaves : tables, level) ||
+    entry & element(masks, 2 * level + <u32>get(entry, FSPTE.PS)) ||
     (nested && (address & element(unit + VTD.SS_BEYOND, aw)) != 0)
   ) {
     count(state, REACH.REFUSED);
@@ -237,7 +229,7 @@ function throughSecond(
     const span = min<u64>((at | (((<u64>1) << shift) - 1)) + 1 - at, size - done);
     if (second == NO_LEAF) count(state, REACH.REFUSED);
     else {
-      const left = secondRights(unit, second) & markable(state, second, second);
+      const left = rightsOf(unit, second) & markable(state, second, second);
       const smaller = min<u64>(shift, load<u32>(frame, FRAME.SHIFT));
       leaf(state, input + done, outputAddress(second, shift, at), span, smaller, user & left, privileged & left);
     }

@@ -5,7 +5,7 @@
  * LCT.4.3, LSS.*, LGN.2 and LGN.3 in legacy mode, SSS.* in scalable mode.
  */
 import { valueOf } from "../caches";
-import { element, get, has, mask, put } from "../bits";
+import { element, get, has, mask, place } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_OFFSET } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
@@ -20,6 +20,9 @@ import { check, fetch, isMissing, marks, notes, step } from "../modes";
 /** The rules' names: LSS.* and LGN.*, or SSS.*. */
 export type Legacy = f32;
 export type Scalable = i32;
+
+/** Level 1 links no tables. */
+const LOWEST_TABLE = 2;
 
 /** What no leaf can be: a leaf has a permission. */
 export const NO_LEAF: u64 = 0;
@@ -53,6 +56,7 @@ export function secondStage<T, M>(
   }
   let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let entry: u64 = 0;
+  let above: u64 = 0;
   while (true) {
     const at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
     const ptr = fetch<T>(unit, at, 8, SLOT.SSPTE);
@@ -63,38 +67,51 @@ export function secondStage<T, M>(
       return NO_LEAF;
     }
     entry = load<u64>(ptr);
-    // § S4
-    if (check<T>(unit, rightsCheck<M>(flags), !(entry & rights))) {
-      fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
-      return NO_LEAF;
-    }
-    const isLeaf = level == 1 || has(entry, SSPTE.PS);
-    const reserved = isLeaf ? element(unit + VTD.SS_LEAF_R, level) : element(unit + VTD.SS_TABLE_R, level);
-    // § S5
-    if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reserved) != 0)) {
-      fault<T>(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
-      return NO_LEAF;
-    }
     granted &= entry;
-    // § S6
-    if (check<T>(unit, rightsCheck<M>(flags), !(granted & rights))) {
-      fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
-      return NO_LEAF;
-    }
+    // `Fast` looks at the whole path at once, when it has reached the end.
     if (marks<T>()) {
+      // § S4
+      if (check<T>(unit, rightsCheck<M>(flags), !(entry & rights))) {
+        fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
+        return NO_LEAF;
+      }
+      // § S5
+      if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reservedIn(unit, entry, level)) != 0)) {
+        fault<T>(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
+        return NO_LEAF;
+      }
+      // § S6
+      if (check<T>(unit, rightsCheck<M>(flags), !(granted & rights))) {
+        fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
+        return NO_LEAF;
+      }
       const path = unit + VTD.SS_PATH + level * PATH_STEP;
       store<u64>(path, at, PATH.ADDRESS);
       store<u64>(path, entry, PATH.ENTRY);
     }
     if (notes<T>()) noteLevel(unit, IOTLB_ORIGIN.SS, level, at);
-    if (isLeaf) break;
+    if (level == 1) break;
+    if (has(entry, SSPTE.PS)) break;
+    above |= entry;
     table = entry & mask(SSPTE.ADDR);
     level--;
     shift -= LEVEL_BITS;
   }
   if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.SS, top, level);
-  const along = rights | mask(SSPTE.A);
-  return put((entry & ~along) | (granted & along), LEAF.LEVEL, level);
+  if (!marks<T>()) {
+    // § S4 to S6; a table's mask is the same on all levels where PS = 0 makes it one
+    if ((entry & reservedIn(unit, entry, level)) | (above & reservedIn(unit, 0, LOWEST_TABLE))) return NO_LEAF;
+    if (!(granted & rights)) return NO_LEAF;
+  }
+  const along = mask(SSPTE.R) | mask(SSPTE.W) | mask(SSPTE.IR) | mask(SSPTE.IW) | mask(SSPTE.A);
+  return (entry & ~(along | mask(LEAF.SHIFT))) | (granted & along) | place(LEAF.SHIFT, shift + PTE_SHIFT);
+}
+
+/** Reserved bits of an entry of `level`; on level 1 PS does not count and both masks are the same. */
+// @ts-ignore: decorator
+@inline
+function reservedIn(unit: usize, entry: u64, level: i32): u64 {
+  return element(unit + VTD.SS_R, 2 * level + <u32>get(entry, SSPTE.PS));
 }
 
 // @ts-ignore: decorator
@@ -120,14 +137,17 @@ function rightsCheck<M>(flags: u32): i32 {
 @inline
 export function secondStageRefuses<T, M>(unit: usize, flags: u32, leaf: u64): u32 {
   if (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION) return 0;
-  const readable = (leaf & load<u64>(unit, VTD.SS_READ)) != 0;
-  const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
+  const rights = rightsOf(unit, leaf);
+  // REQUEST_FLAG.READ and WRITE are where PERMISSION has READ and WRITE.
+  const missing = flags & (PERMISSION.READ | PERMISSION.WRITE) & ~rights;
+  if (!marks<T>()) return missing;
   // § S7
   const noWrite = isFloat<M>() ? CHECK.LGN_2 : CHECK.SGN_6;
-  if (check<T>(unit, noWrite, (flags & REQUEST_FLAG.WRITE) != 0 && !writable)) return noWrite;
+  if (check<T>(unit, noWrite, (missing & PERMISSION.WRITE) != 0)) return noWrite;
   // § S8
   const noRead = isFloat<M>() ? CHECK.LGN_3 : CHECK.SGN_7;
-  const refused = (flags & REQUEST_FLAG.READ) != 0 && !readable && !(writable && mayReadNothing(unit, flags));
+  const mayWrite = (rights & PERMISSION.WRITE) != 0;
+  const refused = (missing & PERMISSION.READ) != 0 && !(mayWrite && mayReadNothing(unit, flags));
   return check<T>(unit, noRead, refused) ? noRead : 0;
 }
 
@@ -137,27 +157,38 @@ export function mayReadNothing(unit: usize, flags: u32): bool {
   return kind == REQUEST_FLAG.ZERO_LENGTH && has(load<u64>(unit, VTD.CAP), CAP.ZLR);
 }
 
-/** PERMISSION bits of a leaf; a translation request gets no write permission that it did not ask for. */
+/** PERMISSION bits of a leaf. */
+// @ts-ignore: decorator
+@inline
+export function rightsOf(unit: usize, leaf: u64): u32 {
+  return <u32>(leaf >> load<u64>(unit, VTD.SS_RIGHTS_AT)) & (PERMISSION.READ | PERMISSION.WRITE);
+}
+
+/** The same for the request: a translation request gets no write permission that it did not ask for. */
 // @ts-ignore: decorator
 @inline
 export function secondStagePermissions<T>(unit: usize, flags: u32, leaf: u64): u32 {
-  const readable = (leaf & load<u64>(unit, VTD.SS_READ)) != 0;
-  const writable = (leaf & load<u64>(unit, VTD.SS_WRITE)) != 0;
-  return (readable ? PERMISSION.READ : 0) | (writable && asksWrite<T>(flags) ? PERMISSION.WRITE : 0);
+  const rights = rightsOf(unit, leaf);
+  return asksWrite<T>(flags) ? rights : rights & ~PERMISSION.WRITE;
 }
 
 /** Whether write permission is of interest: always, except to a translation request with NW = 1. */
 // @ts-ignore: decorator
 @inline
 export function asksWrite<T>(flags: u32): bool {
-  return !(uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION) || (flags & REQUEST_FLAG.WRITE) != 0;
+  return !marks<T>() || !(flags & REQUEST_FLAG.TRANSLATION) || (flags & REQUEST_FLAG.WRITE) != 0;
 }
 
 /** log2 of the bytes a leaf maps. */
 // @ts-ignore: decorator
 @inline
 export function leafShift(leaf: u64): u64 {
-  return PAGE_SHIFT - LEVEL_BITS + LEVEL_BITS * get(leaf, LEAF.LEVEL);
+  return get(leaf, LEAF.SHIFT);
+}
+
+/** Level of a leaf. */
+export function leafLevel(leaf: u64): i32 {
+  return (<i32>get(leaf, LEAF.SHIFT) - PAGE_SHIFT) / LEVEL_BITS + 1;
 }
 
 /** Where `input` ends up through a leaf; both stages keep the page's address at the same place. */
@@ -180,6 +211,6 @@ export function keepSecondTables(unit: usize, flags: u32, did: u64, aw: i32, inp
   if (flags & REQUEST_FLAG.PROBE) return;
   keepTables(
     unit, load<u32>(unit, VTD.SS_TABLES), did, 0, input, unit + VTD.SS_PATH, IOTLB_ORIGIN.SS, aw + AW_BASE_LEVELS,
-    load<i32>(unit, VTD.SS_FROM), <i32>get(leaf, LEAF.LEVEL), load<u64>(unit, VTD.SS_GRANTED), mask(SSPTE.A),
+    load<i32>(unit, VTD.SS_FROM), leafLevel(leaf), load<u64>(unit, VTD.SS_GRANTED), mask(SSPTE.A),
   );
 }

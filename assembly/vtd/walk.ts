@@ -12,14 +12,14 @@ import { ANSWER, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT_BYTES } from "../l
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP, GSTS, VER } from "../layout/vtd-registers";
 import { MAX_RETRIES, START_OVER, VTD, VTD_MODE } from "../layout/vtd-unit";
+import { walkScalable } from "./context";
 import { faultOfRequest } from "./faults";
 import { UNCOMMON } from "./kind";
 import { walkLegacy } from "./legacy";
 import { bypass, isInterruptAddress } from "./result";
 import { GROUP } from "../warm";
-import { walkScalable } from "./scalable";
 import { warm } from "./warm";
-import { begin, check, Exact, Fast, Filling, marks, step, Traced } from "../modes";
+import { begin, check, Exact, Fast, Filling, step, Traced } from "../modes";
 
 /** First major version in which execute requests are refused before any table is read. */
 const NO_EXECUTE_REQUESTS = 8;
@@ -29,8 +29,7 @@ const ADMITTED: u32 = START_OVER;
 /** Walks one request; @returns the fault reason, 0 = none, and everything else in `result`. */
 export function vtdWalk(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): u32 {
   const address = (<u64>high << 32) | <u64>low;
-  const code = walk<Fast>(unit, sid, pasid, address, flags, result);
-  return code == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : code;
+  return walkFast(unit, load<u32>(unit, VTD.MODE), sid, pasid, address, flags, result);
 }
 
 /** The same, noting every entry read and every check made in the unit's trace buffer. */
@@ -41,25 +40,53 @@ export function vtdWalkTraced(unit: usize, sid: u32, pasid: u32, low: u32, high:
 /** Walks `count` requests of REQUEST_BYTES to results of RESULT_BYTES; @returns how many had a fault reason. */
 export function vtdWalkMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
   let faults: u32 = 0;
-  const scalable = load<u32>(unit, VTD.MODE) == VTD_MODE.SCALABLE;
-  for (let i: u32 = 0; i < count; i++) {
-    const request = requests + i * REQUEST_BYTES;
-    if (scalable && i % GROUP == 0) warm(unit, request, min(GROUP, count - i));
-    const result = results + i * RESULT_BYTES;
-    const sid = load<u32>(request, REQUEST.SID);
-    const pasid = load<u32>(request, REQUEST.PASID);
-    const address = load<u64>(request, REQUEST.ADDRESS);
-    const flags = load<u32>(request, REQUEST.FLAGS);
-    let code = walk<Fast>(unit, sid, pasid, address, flags, result);
-    if (code == START_OVER) code = walkExactly<Exact>(unit, sid, pasid, address, flags, result);
-    if (code) faults++;
+  const mode = load<u32>(unit, VTD.MODE);
+  while (count) {
+    const group = min<u32>(count, GROUP);
+    if (mode == VTD_MODE.SCALABLE) warm(unit, requests, group);
+    for (let i: u32 = 0; i < group; i++) {
+      const sid = load<u32>(requests, REQUEST.SID);
+      const pasid = load<u32>(requests, REQUEST.PASID);
+      const address = load<u64>(requests, REQUEST.ADDRESS);
+      const flags = load<u32>(requests, REQUEST.FLAGS);
+      if (walkFast(unit, mode, sid, pasid, address, flags, results)) faults++;
+      requests += REQUEST_BYTES;
+      results += RESULT_BYTES;
+    }
+    count -= group;
   }
   return faults;
 }
 
 /** Walks fast, noting which entries it reads; false: it must be walked exactly. */
 export function walkFilling(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
-  return walk<Filling>(unit, sid, pasid, address, flags, result) != START_OVER;
+  return tryFast<Filling>(unit, load<u32>(unit, VTD.MODE), sid, pasid, address, flags, result) != START_OVER;
+}
+
+// @ts-ignore: decorator
+@inline
+function walkFast(unit: usize, mode: u32, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  const code = tryFast<Fast>(unit, mode, sid, pasid, address, flags, result);
+  return code == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : code;
+}
+
+// @ts-ignore: decorator
+@inline
+function tryFast<T>(unit: usize, mode: u32, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  if (mode == VTD_MODE.SCALABLE) return tryScalable<T>(unit, sid, pasid, address, flags, result);
+  return mode == VTD_MODE.LEGACY ? tryLegacy<T>(unit, sid, address, flags, result) : START_OVER;
+}
+
+/** A function without calls is compiled better: it keeps nothing on the stack for them. */
+function tryScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
+  if (flags & UNCOMMON) return START_OVER;
+  if (isInterruptAddress(address)) return START_OVER;
+  return walkScalable<T>(unit, sid, pasid, address, flags, result);
+}
+
+function tryLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, result: usize): u32 {
+  if (flags & (UNCOMMON | REQUEST_FLAG.PASID) || isInterruptAddress(address)) return START_OVER;
+  return walkLegacy<T>(unit, sid, address, flags, result);
 }
 
 /** Walks with effects, again as long as somebody changes entries under the walker's hands. */
@@ -74,12 +101,6 @@ export function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, 
 
 function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
   const mode = load<u32>(unit, VTD.MODE);
-  if (!marks<T>()) {
-    if (flags & UNCOMMON || isInterruptAddress(address)) return START_OVER;
-    if (mode == VTD_MODE.SCALABLE) return walkScalable<T>(unit, sid, pasid, address, flags, result);
-    if (mode != VTD_MODE.LEGACY || flags & REQUEST_FLAG.PASID) return START_OVER;
-    return walkLegacy<T>(unit, sid, address, flags, result);
-  }
   begin<T>(unit);
   step<T>(unit, STRUCTURE.RTADDR, 0, 0, 0, 0, unit + VTD.RTADDR, 1);
   const code = admit<T>(unit, result, flags, address);

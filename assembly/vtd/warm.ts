@@ -14,20 +14,19 @@ import {
 } from "../layout/vtd";
 import { LANE, LANE_BYTES, VTD } from "../layout/vtd-unit";
 import { fetchLinear } from "../memory";
-import { FEWEST, SAMPLED, wasWalked } from "../warm";
+import { FEWEST, looksWarm, SAMPLED, wasWalked } from "../warm";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;
 
 /** Warms what `count` requests need, those that were not walked lately. */
 export function warm(unit: usize, requests: usize, count: u32): void {
+  if (looksWarm(unit + VTD.RECENT, requests, count)) return;
   const lanes = unit + VTD.LANES;
   let n: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const request = requests + i * REQUEST_BYTES;
-    const sid = load<u32>(request, REQUEST.SID);
-    const pasid = load<u32>(request, REQUEST.PASID);
-    if (wasWalked(unit + VTD.RECENT, sid, pasid, load<u64>(request, REQUEST.ADDRESS))) continue;
+    if (wasWalked(unit + VTD.RECENT, request)) continue;
     store<u32>(lanes + n * LANE_BYTES, <u32>request, LANE.REQUEST);
     n++;
   }
@@ -65,10 +64,8 @@ export function warmIfCold(unit: usize, group: usize, first: usize, end: usize):
   let samples: u32 = 0;
   let cold: u32 = 0;
   for (let request = group; request < end; request += SAMPLED * REQUEST_BYTES) {
-    const sid = load<u32>(request, REQUEST.SID);
-    const pasid = load<u32>(request, REQUEST.PASID);
     samples++;
-    if (!wasWalked(unit + VTD.RECENT, sid, pasid, load<u64>(request, REQUEST.ADDRESS))) cold++;
+    if (!wasWalked(unit + VTD.RECENT, request)) cold++;
   }
   if (cold + cold <= samples) return;
   // Not `warm`: it would remember them all, and the next sample be lost among them.

@@ -57,12 +57,10 @@ const MASKS: Readonly<Record<number, (unit: Unit, entry: VtdEntry, nested: boole
     word(PASID_RESERVED.R9),
     word(PASID_RESERVED.R10),
   ],
-  [STRUCTURE.FSPTE]: (unit, entry, nested) => {
-    const leaf = nested ? VTD.NESTED_LEAF_R : VTD.FS_LEAF_R;
-    const table = nested ? VTD.NESTED_TABLE_R : VTD.FS_TABLE_R;
-    return [unit(isLeaf(entry, FSPTE.PS) ? leaf : table, entry.level)];
-  },
-  [STRUCTURE.SSPTE]: (unit, entry) => [unit(isLeaf(entry, SSPTE.PS) ? VTD.SS_LEAF_R : VTD.SS_TABLE_R, entry.level)],
+  [STRUCTURE.FSPTE]: (unit, entry, nested) => [
+    unit(nested ? VTD.NESTED_R : VTD.FS_R, 2 * entry.level + (isLeaf(entry, FSPTE.PS) ? 1 : 0)),
+  ],
+  [STRUCTURE.SSPTE]: (unit, entry) => [unit(VTD.SS_R, 2 * entry.level + (isLeaf(entry, SSPTE.PS) ? 1 : 0))],
   [STRUCTURE.HPTE]: () => maskWords([HPTE_RESERVED.R0], 2),
 };
 
