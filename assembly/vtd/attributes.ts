@@ -41,6 +41,8 @@ export function secondStageAttributes(entry: usize, leaf: u64): u64 {
 }
 
 /** The same of both. */
+// @ts-ignore: decorator
+@inline
 export function nestedAttributes(unit: usize, entry: usize, first: u64, second: u64): u64 {
   const control = word(entry, PASID.CD);
   const type = has(load<u64>(unit, VTD.ECAP), ECAP.MTS) ? nestedType(control, first, second) : <u64>MEMORY_TYPE.WB;

@@ -3,7 +3,7 @@
  *
  * VT-d rev 5.10, 3.8 "Nested Translation"; conditions SFS.6 to SFS.8 and SSS.*.
  */
-import { get, has, mask, word } from "../bits";
+import { both, get, has, mask, word } from "../bits";
 import { PERMISSION } from "../layout/core";
 import { AW_BASE_LEVELS, PASID, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
@@ -21,6 +21,8 @@ export const NOWHERE: u64 = -1;
  * Host address of the first-stage entry of `level` at guest address `gpa`, or NOWHERE.
  * With SSADE = 1 reading a first-stage structure counts as a write to it.
  */
+// @ts-ignore: decorator
+@inline
 export function locate<T>(
   unit: usize, result: usize, flags: u32, met: u64, pasid: usize, gpa: u64, level: i32, top: i32,
 ): u64 {
@@ -41,7 +43,7 @@ export function locate<T>(
   }
   const writable = (rightsOf(unit, leaf) & PERMISSION.WRITE) != 0;
   const counts = has(control, PASID.SSADE);
-  if (check<T>(unit, CHECK.SFS_8, counts && !writable)) {
+  if (check<T>(unit, CHECK.SFS_8, both(counts, !writable))) {
     fault<T>(result, flags, CHECK.SFS_8, met, 0, leaf, 2, level);
     noteGuestAddress<T>(result, gpa);
     return NOWHERE;
@@ -69,14 +71,10 @@ export function secondStageMayMark<T>(
 ): bool {
   const owed = secondStageMarks(write);
   if ((leaf & owed) == owed) return true;
-  return mayMark<T>(unit, result, flags, met, pasid, leaf);
+  return marks<T>() && mayMark<T>(unit, result, flags, met, pasid, leaf);
 }
 
 function mayMark<T>(unit: usize, result: usize, flags: u32, met: u64, pasid: usize, leaf: u64): bool {
-  if (!marks<T>()) {
-    store<u32>(result, START_OVER);
-    return false;
-  }
   // § S9
   if (check<T>(unit, CHECK.SSS_5, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
     const level = leafLevel(leaf);

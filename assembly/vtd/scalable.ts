@@ -90,8 +90,7 @@ export function walkEntry<T>(
   switch (typeOf(unit, control)) {
     case PGTT.FIRST_STAGE: return walkFirstStage<T>(unit, result, kind, flags, met, entry, address, id);
     case PGTT.SECOND_STAGE: return walkSecondStage<T>(unit, result, kind, met, entry, address, id);
-    case PGTT.NESTED:
-      return marks<T>() ? walkNested<T>(unit, result, kind, flags, met, entry, address, id) : START_OVER;
+    case PGTT.NESTED: return walkNested<T>(unit, result, kind, flags, met, entry, address, id);
     case PGTT.PASS_THROUGH: return passThrough<T>(unit, result, kind, met, entry, address, id);
     // Illegal, but `Exact` has found out before.
     default: return START_OVER;
@@ -173,6 +172,8 @@ function finishSecondStage<T>(
 }
 
 /** First stage, then the second stage of the address it gives. */
+// @ts-ignore: decorator
+@inline
 function walkNested<T>(
   unit: usize, result: usize, flags: u32, asked: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
@@ -200,7 +201,9 @@ function walkNested<T>(
   const permissions = secondStagePermissions<T>(unit, wanted, second) & ~(writable ? 0 : PERMISSION.WRITE);
   const counts = has(control, PASID.SSADE);
   const write = (wanted & permissions & PERMISSION.WRITE) != 0;
-  if (counts && !secondStageMayMark<T>(unit, result, flags, met, entry, second, write)) return failure<T>(result);
+  if (counts) {
+    if (!secondStageMayMark<T>(unit, result, flags, met, entry, second, write)) return failure<T>(result);
+  }
   const secondShift = leafShift(second);
   const output = outputAddress(second, secondShift, gpa);
   const shift = min(firstShift, secondShift);
@@ -217,8 +220,8 @@ function walkNested<T>(
     keepFirstTables(unit, flags, entry, id, address, first);
     keepSecondTables(unit, flags, did, aw, gpa, second);
   }
-  const firstDirty = has(first, FSPTE.D) || (writable && (flags & REQUEST_FLAG.WRITE) != 0);
-  const dirty = firstDirty && (!counts || has(second, SSPTE.D) || write);
+  const firstDirty = either(has(first, FSPTE.D), both(writable, (flags & REQUEST_FLAG.WRITE) != 0));
+  const dirty = both(firstDirty, either(either(!counts, has(second, SSPTE.D)), write));
   return succeed<T>(
     unit, result, ANSWER.SUCCESS | (dirty ? RESULT_FLAG.DIRTY : 0), output, shift, permissions,
     nestedAttributes(unit, entry, first, second), tagsOf(entry), id, extraOf(asked),
