@@ -122,6 +122,13 @@ export function span(msb: i32, lsb: i32): u64 {
   return msb < lsb ? 0 : (<u64>-1 >> <u64>(63 - (msb - lsb))) << <u64>lsb;
 }
 
+/** `value`, or all its bits inverted if it is negative: how far it lies from the end of its half. */
+// @ts-ignore: decorator
+@inline
+export function folded(value: u64): u64 {
+  return value ^ <u64>(<i64>value >> 63);
+}
+
 /** 2^n - 1 for n in 0..64. */
 // @ts-ignore: decorator
 @inline

@@ -5,7 +5,7 @@
  * Entries"; conditions SFS.*, SGN.1, SGN.2 and SGN.6.
  */
 import { valueOf } from "../caches";
-import { both, either, element, get, has, mask, place, word } from "../bits";
+import { both, either, element, folded, get, has, mask, place, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import {
   FSPM_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PASID, PTE_SHIFT, TABLE_OFFSET,
@@ -42,8 +42,7 @@ export function firstStage<T, N>(
   const control = word(pasid, PASID.FSPTPTR);
   const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
   // § F1: canonical, so that either half ends at the limit.
-  const folded = input ^ <u64>(<i64>input >> 63);
-  const isBeyond = folded >= element(unit + VTD.FS_LIMIT, <u32>get(control, PASID.FSPM));
+  const isBeyond = folded(input) >= element(unit + VTD.FS_LIMIT, <u32>get(control, PASID.FSPM));
   if (check<T>(unit, CHECK.SGN_1, isBeyond)) {
     faultOfRequest<T>(result, flags, CHECK.SGN_1, met);
     return NO_LEAF;
