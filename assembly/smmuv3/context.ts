@@ -64,6 +64,8 @@ export function findCd<T>(
 }
 
 /** Pointer to the valid level 1 descriptor `index`, or 0 with the fault noted. */
+// @ts-ignore: decorator
+@inline
 function findL1Cd<T>(
   unit: usize,
   sid: u32,

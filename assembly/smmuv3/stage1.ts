@@ -62,12 +62,15 @@ export function walkStage1<T>(
   }
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
-  const isLong = has(shape, GEOMETRY.LONG);
+  // `Fast` leaves 52-bit addresses to `Exact`.
+  const isLong = marks<T>() && has(shape, GEOMETRY.LONG);
   const limit = outputBits(unit, get(word0, CD.IPS), isLong);
   const base = isHigh ? word(cd, CD.TTB1) : word(cd, CD.TTB0);
   const ttb = (isHigh ? base & mask(CD.TTB1) : base & mask(CD.TTB0)) & load<u64>(unit, SMMU.POINTERS);
   // § 2.5 C11 to C13 of the table in use: `Fast` has not looked at it before
-  if (!marks<T>() && (!shape || ttb >> limit)) return START_OVER;
+  if (!marks<T>()) {
+    if (!shape || has(shape, GEOMETRY.LONG) || ttb >> limit) return START_OVER;
+  }
   const tableMask = mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
 
   let table = startTable(ttb, inputBits - startShift, limit);

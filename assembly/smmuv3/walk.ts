@@ -6,7 +6,7 @@
  */
 import { below, get, has, put, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
-import { CD, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
+import { CD, CONFIG, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, MAX_RETRIES, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
 import { begin, check, Exact, Fast, isCached, marks } from "../modes";
@@ -31,11 +31,18 @@ const ATS: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED;
 /** Said by `answerEarly` when the STE is to be looked at; no event number. */
 const GO_ON: i32 = -2;
 
+/** Which streams a compilation is for: all; or, the fast walk of the most, those with stage 1 alone. */
+type Any = i32;
+type Stage1 = f32;
+/** Said by a walk for streams with stage 1 alone of one that is none; no event number. */
+const HAS_STAGE2: i32 = -3;
+
 /** Walks one transaction; everything it finds is in `result`. Returns the event number, 0 = none. */
 // @ts-ignore: decorator
 @inline
 export function walkFast(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
-  const event = walk<Fast>(unit, sid, pasid, address, flags, result);
+  let event = walk<Fast, Stage1>(unit, sid, pasid, address, flags, result);
+  if (event == HAS_STAGE2) event = walk<Fast, Any>(unit, sid, pasid, address, flags, result);
   return event == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : event;
 }
 
@@ -44,12 +51,12 @@ export function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, 
   store<u32>(unit, MAX_RETRIES, SMMU.RETRIES);
   store<u32>(unit, 0, SMMU.UPDATED);
   while (true) {
-    const event = walk<T>(unit, sid, pasid, address, flags, result);
+    const event = walk<T, Any>(unit, sid, pasid, address, flags, result);
     if (event != START_OVER) return event;
   }
 }
 
-function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
+function walk<T, S>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   begin<T>(unit);
   if (!marks<T>()) {
     if (flags & ATS || <u64>sid >= load<u64>(unit, SMMU.STREAMS)) return START_OVER;
@@ -61,6 +68,7 @@ function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, re
   if (!ste) return conclude<T>(unit, 0, 0, pasid, flags, result);
   const word0 = word(ste, STE.V);
   const word1 = word(ste, STE.EATS);
+  if (isFloat<S>() && <i32>get(word0, STE.Config) >= CONFIG.STAGE2) return HAS_STAGE2;
   if (!marks<T>()) {
     if (isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) return START_OVER;
   } else if (!isCached<T>() || isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) {
@@ -71,7 +79,7 @@ function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, re
       return conclude<T>(unit, ste, 0, pasid, flags, result);
     }
   }
-  return translate<T>(unit, sid, ste, word0, word1, pasid, address, flags, result);
+  return translate<T, S>(unit, sid, ste, word0, word1, pasid, address, flags, result);
 }
 
 /** What needs no STE: SMMU disabled, unchecked translated transactions, no such stream. */
@@ -98,7 +106,7 @@ function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: 
 /** § 3.2 from step 9 on: by a valid STE that does not abort. */
 // @ts-ignore: decorator
 @inline
-function translate<T>(
+function translate<T, S>(
   unit: usize,
   sid: u32,
   ste: usize,
@@ -119,7 +127,7 @@ function translate<T>(
     if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude<T>(unit, ste, 0, pasid, flags, result);
     if (flags & REQUEST_FLAG.TRANSLATED) return translateTranslated<T>(unit, ste, pasid, address, flags, result);
   }
-  if (!(config & CONFIG_BIT.STAGE1)) {
+  if (!isFloat<S>() && !(config & CONFIG_BIT.STAGE1)) {
     // § 2.6 Config = 0b1x0 takes no SubstreamID
     if (check<T>(unit, CHECK.SUBSTREAM_UNEXPECTED, (flags & REQUEST_FLAG.PASID) != 0)) {
       fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.SUBSTREAM_UNEXPECTED, 0, word0);
@@ -129,10 +137,12 @@ function translate<T>(
   }
   const log2 = log2Cds(unit, word0);
   const index = selectCd<T>(unit, word0, word1, log2, pasid, flags, result);
-  if (index == BYPASS_STAGE1) return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
+  if (index == BYPASS_STAGE1) {
+    return isFloat<S>() ? START_OVER : skipStage1<T>(unit, ste, pasid, address, config, flags, result);
+  }
   if (index == NO_CD) return conclude<T>(unit, ste, 0, pasid, flags, result);
 
-  const nested = (config & CONFIG_BIT.STAGE2) != 0;
+  const nested = !isFloat<S>() && (config & CONFIG_BIT.STAGE2) != 0;
   const cd = findCd<T>(unit, sid, ste, word0, log2, <u32>index, nested, flags, result);
   if (!cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const world = worldOf(unit, word1, config);
