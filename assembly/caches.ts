@@ -111,11 +111,11 @@ export function clear(cache: usize): void {
   store<u64>(cache, 0, CACHE.SHIFTS);
 }
 
-/** Entries to look at when something is invalidated: 0 while the cache is empty. */
+/** Entries to look at when something is invalidated: 0 while the cache is empty, or where there is none (0). */
 // @ts-ignore: decorator
 @inline
 export function span(cache: usize): i32 {
-  return load<u32>(cache, CACHE.COUNT) ? load<i32>(cache, CACHE.SETS) * WAYS : 0;
+  return cache && load<u32>(cache, CACHE.COUNT) ? load<i32>(cache, CACHE.SETS) * WAYS : 0;
 }
 
 // @ts-ignore: decorator

@@ -17,6 +17,9 @@ export const BARS: readonly Bar[] = [
   { kernel: "smmuv3 stage 1 walk, cold", impl: BATCH, ratio: 0.45 },
   { kernel: "vtd IOTLB hit, fits L1", impl: BATCH, ratio: 1.05 },
   { kernel: "vtd IOTLB hit, fits L2", impl: BATCH, ratio: 0.95 },
+  { kernel: "smmuv3 TLB hit, fits L1", impl: BATCH, ratio: 1.05 },
+  { kernel: "smmuv3 TLB hit, fits L2", impl: BATCH, ratio: 1.05 },
   { kernel: "vtd IOTLB miss, hot", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
   { kernel: "vtd IOTLB miss, cold", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
+  { kernel: "smmuv3 TLB miss, hot", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
 ];

@@ -69,7 +69,7 @@ for (const kind of ["first-stage", "second-stage", "nested"] as const) {
 kernels["smmuv3 stage 1 walk, hot"] = (native) => smmuKernel("smmuv3 stage 1 walk, hot", hotSmmu, hotTimes, native);
 kernels["smmuv3 stage 1 walk, cold"] = (native) => smmuKernel("smmuv3 stage 1 walk, cold", coldSmmu, 1, native);
 
-/** Pages of many PASIDs, more than the IOTLB in question holds, or fewer. */
+/** Pages of many PASIDs, more than the cache in question holds, or fewer. */
 const pagesVtd = (requests: number): VtdShape => ({
   ...hotVtd("first-stage"),
   pasids: 64,
@@ -77,17 +77,21 @@ const pagesVtd = (requests: number): VtdShape => ({
   pages: 64,
   requests,
 });
+const pagesSmmu = (requests: number): SmmuShape => ({ ...hotSmmu, substreams: 64, pools: 16, pages: 64, requests });
 const cached: readonly (readonly [string, number, number])[] = [
-  ["vtd IOTLB hit, fits L1", 64, 128],
-  ["vtd IOTLB hit, fits L2", 1024, 1024],
-  ["vtd IOTLB miss, hot", 2048, 4],
+  ["hit, fits L1", 64, 128],
+  ["hit, fits L2", 1024, 1024],
+  ["miss, hot", 2048, 4],
 ];
-for (const [name, requests, sets] of cached) {
+for (const [what, requests, sets] of cached) {
   const times = smoke ? 2 : Math.ceil(200_000 / requests);
-  kernels[name] = (native) => vtdKernel(name, pagesVtd(requests), times, native, sets);
+  const [vtd, smmu] = [`vtd IOTLB ${what}`, `smmuv3 TLB ${what}`];
+  kernels[vtd] = (native) => vtdKernel(vtd, pagesVtd(requests), times, native, sets);
+  kernels[smmu] = (native) => smmuKernel(smmu, pagesSmmu(requests), times, native, sets);
 }
-const coldMiss = "vtd IOTLB miss, cold";
-kernels[coldMiss] = (native) => vtdKernel(coldMiss, coldVtd("first-stage"), 1, native, 64);
+const [coldVtdMiss, coldSmmuMiss] = ["vtd IOTLB miss, cold", "smmuv3 TLB miss, cold"];
+kernels[coldVtdMiss] = (native) => vtdKernel(coldVtdMiss, coldVtd("first-stage"), 1, native, 64);
+kernels[coldSmmuMiss] = (native) => smmuKernel(coldSmmuMiss, coldSmmu, 1, native, 64);
 
 const churned = smoke ? 4096 : 65536;
 kernels["ids, fill"] = (native) => fillKernel("ids, fill", native);

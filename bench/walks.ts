@@ -23,8 +23,8 @@ interface Plain {
 interface WalkSet {
   name: string;
   vendor: "vtd" | "smmu";
-  /** Sets of an IOTLB in front of the walk. */
-  iotlbSets?: number | undefined;
+  /** Sets of a cache of translations in front of the walk. */
+  cacheSets?: number | undefined;
   ram: BenchRam;
   requests: readonly BenchRequest[];
   walker: Walker;
@@ -58,7 +58,7 @@ export async function vtdKernel(
     ram,
     requests,
     times,
-    iotlbSets,
+    cacheSets: iotlbSets,
     walker: new VtdWalker(
       ram.memory,
       { cap, ecap, rtaddr, haw },
@@ -73,22 +73,32 @@ export async function vtdKernel(
   });
 }
 
+/**
+ * @param times how often a round walks all requests
+ * @param tlbSets translates through a cache by request of so many sets instead
+ */
 export async function smmuKernel(
   name: string,
   shape: SmmuShape,
   times: number,
   native: Native | undefined,
+  tlbSets?: number,
 ): Promise<Kernel> {
   const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr5, requests } = smmuData(shape);
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
+  const state = { strtabBase, strtabBaseCfg, idr0, idr1, idr5, cr0: 1 };
   return kernel(native, {
     name,
     vendor: "smmu",
     ram,
     requests,
     times,
-    walker: new SmmuWalker(ram.memory, { strtabBase, strtabBaseCfg, idr0, idr1, idr5, cr0: 1 }),
-    plain: new PlainSmmu(words, { base: Number(strtabBase), cfg: strtabBaseCfg, idr0, idr1, idr5 }),
+    cacheSets: tlbSets,
+    walker: new SmmuWalker(ram.memory, state, tlbSets ? { policy: "sized", requesters: tlbSets * WAYS } : "none"),
+    uncached: tlbSets ? new SmmuWalker(ram.memory, state) : undefined,
+    plain: tlbSets
+      ? undefined
+      : new PlainSmmu(words, { base: Number(strtabBase), cfg: strtabBaseCfg, idr0, idr1, idr5 }),
     configure: [strtabBase, strtabBaseCfg, idr0, idr1, idr5],
   });
 }
@@ -111,16 +121,16 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     await native.command(`ram ${native.file(ram.bytes)} ${ram.bytes.length}`);
     await native.command(`requests ${native.file(records)} ${requests.length}`);
     await native.command(`${set.vendor} ${set.configure.map((value) => value.toString(16)).join(" ")}`);
-    if (set.iotlbSets) await native.command(`iotlb ${set.iotlbSets}`);
-    const how = set.iotlbSets ? "cached" : set.vendor;
-    const [, sum, faults] = await native.command(`walk ${how} 1`);
+    if (set.cacheSets) await native.command(`cache ${set.cacheSets}`);
+    const run = `${set.cacheSets ? "translate" : "walk"} ${set.vendor}`;
+    const [, sum, faults] = await native.command(`${run} 1`);
     same(set.name, NATIVE, expected, Number(sum), Number(faults));
     implementations.push({
       name: NATIVE,
-      round: async () => Number((await native.command(`walk ${how} ${times}`))[0]) / 1e6,
+      round: async () => Number((await native.command(`${run} ${times}`))[0]) / 1e6,
     });
   }
-  const cWasm = set.iotlbSets ? undefined : CWasm.load(ram.bytes, records, requests.length);
+  const cWasm = set.cacheSets ? undefined : CWasm.load(ram.bytes, records, requests.length);
   if (cWasm) {
     const [a, b, c, d, e] = set.configure as [bigint, never, never, never, never];
     if (set.vendor === "vtd") cWasm.exports.set_vtd(a, b, c, d);

@@ -4,28 +4,25 @@
 export enum SMMU_POLICY {
   /** Keep whatever the architecture permits: every level of the translation tables, too. */
   RETAIN = 1 << 0,
+  /** There are caches behind the one by request. */
+  BEHIND = 1 << 1,
 }
 
 /**
- * Translations by request, in front of all other caches: first word the page number of the input
- * address, second word who asks and how.
+ * Translations by request, in front of all other caches (see `assembly/tlb.ts`): first word the page
+ * (PAGE_KEY), second word who asks and how.
  */
 export enum REQUESTER {
+  /** StreamID and SubstreamID are as far apart as REQUEST has them: one word for both. */
   SID = (31 << 16) | 0,
   PASID = (51 << 16) | 32,
-  HAS_PASID = (52 << 16) | 52,
+  /** REQUEST_FLAG.EXECUTE, PRIVILEGED and PASID, shifted up by REQUESTER_FLAGS_SHIFT. */
+  EXECUTE = (52 << 16) | 52,
   PRIVILEGED = (53 << 16) | 53,
-  EXECUTE = (54 << 16) | 54,
-  /** log2 of the page. */
-  SHIFT = (60 << 16) | 55,
+  HAS_PASID = (54 << 16) | 54,
   VALID = (63 << 16) | 63,
 }
-/** The value is a result's first part; in its flags, what requests it serves. */
-export const REQUESTER_VALUE_BYTES = 32;
-export enum SERVES {
-  /** REQUEST_FLAG.READ and WRITE. */
-  ACCESS = (17 << 16) | 16,
-}
+export const REQUESTER_FLAGS_SHIFT = 50;
 
 /** Configuration: first word the StreamID or SubstreamID (level 1: of the block), second word this. */
 export enum CONFIG_KEY {
@@ -36,7 +33,7 @@ export enum CONFIG_KEY {
   VALID = (63 << 16) | 63,
 }
 
-/** Translations and tables: first word an address prefix, second word the tags of IHI 0070 3.17. */
+/** Translations and tables: first word the page (PAGE_KEY) or an address prefix, second word the tags of IHI 0070 3.17. */
 export enum TRANSLATION_KEY {
   VMID = (15 << 16) | 0,
   ASID = (31 << 16) | 16,
@@ -47,8 +44,6 @@ export enum TRANSLATION_KEY {
   /** Stage 1 behind stage 2 (a combined entry), as another stream world. */
   NESTED = (36 << 16) | 36,
   PRIVILEGED = (37 << 16) | 37,
-  /** log2 of the page. */
-  SHIFT = (43 << 16) | 38,
   /** Tables: level of their descriptors, log2 of the granule. */
   LEVEL = (45 << 16) | 44,
   GRANULE = (50 << 16) | 46,
@@ -67,6 +62,9 @@ export enum TABLE_VALUE {
   HIERARCHY = 8,
 }
 export const TABLE_VALUE_BYTES = 16;
+
+/** A translation by its tags: a result's first part. */
+export const TRANSLATION_VALUE_BYTES = 32;
 
 /** Where a translation came from: u64 physical addresses of the entries, 0 where there is none. */
 export enum ORIGIN {

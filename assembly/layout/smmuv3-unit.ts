@@ -82,11 +82,14 @@ export enum SMMU {
   POLICY = 13220,
   /** u32 PERMISSION that a read of the present requester needs (INSTCFG applied). */
   READ_NEEDS = 13224,
-  /** What a cached walk has met: ORIGIN. */
-  ORIGIN = 13232,
+  /** u32 pointer to an ORIGIN: the entries that the request has met; and room for one. */
+  ORIGIN = 13228,
+  ORIGIN_BUFFER = 13232,
   END = 13328,
 }
 export const LANE_BYTES = 32;
+/** log2 of the smallest granule there is. */
+export const SMALLEST_PAGE_SHIFT = 12;
 
 /** One request on its way through the warming pass. */
 export enum LANE {

@@ -5,9 +5,9 @@ import { CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CD_SIZE, L1CD, L1CD_SIZE, 
 import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { check, fetch, isCached, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
 import { fail } from "./fault";
-import { heldCd, heldLevel1, keepCd, keepLevel1 } from "./held";
+import { heldCd, heldLevel1, keepCd, keepLevel1, met } from "./held";
 import { walkStage2 } from "./stage2";
 
 const CD_WORDS: i32 = CD_SIZE / 8;
@@ -53,6 +53,7 @@ export function findCd<T>(
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
   }
   const ptr = fetch<T>(unit, at, CD_SIZE, SLOT.CD);
+  if (notes<T>()) store<u64>(met(unit, ORIGIN.CD), at);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.CD, 0, twoLevel ? 1 : 0, at, index, ptr, CD_WORDS);
   // § 3.2 step 13
@@ -60,7 +61,7 @@ export function findCd<T>(
     fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
     return 0;
   }
-  return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepCd(unit, sid, ssid, ptr, at) : ptr;
+  return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepCd(unit, sid, ssid, ptr) : ptr;
 }
 
 /** Pointer to the valid level 1 descriptor `index`, or 0 with the fault noted. */
@@ -82,7 +83,7 @@ function findL1Cd<T>(
   const held = isCached<T>() ? heldLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD) : 0;
   // § 2.6 aligned to the table's size, 64 bytes at least
   const ipa = (table & ~((<u64>L1CD_SIZE << <u64>max(log2Entries, 0)) - 1)) + <u64>index * L1CD_SIZE;
-  let at = held ? load<u64>(unit, SMMU.ORIGIN + ORIGIN.L1CD) : ipa;
+  let at = held ? load<u64>(met(unit, ORIGIN.L1CD)) : ipa;
   if (nested && !held) {
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
@@ -94,9 +95,8 @@ function findL1Cd<T>(
     fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.L1CD_FETCH, at, 0);
     return 0;
   }
-  if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) {
-    keepLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD, ptr, at);
-  }
+  if (notes<T>() && !held) store<u64>(met(unit, ORIGIN.L1CD), at);
+  if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) keepLevel1(l1, sid, index, leaf, ptr, at);
   const entry = load<u64>(ptr);
   // § 3.2 step 14
   if (check<T>(unit, CHECK.L1CD_V, !has(entry, L1CD.V))) {

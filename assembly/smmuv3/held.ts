@@ -13,12 +13,14 @@ import {
   CONFIG_KEY, LEAF2_VALUE, ORIGIN, PATH_BYTES, SMMU_POLICY, TABLE_VALUE, TRANSLATION_KEY,
 } from "../layout/smmuv3-caches";
 import { ATTRIBUTE, EXTRA, SMMU, TAG } from "../layout/smmuv3-unit";
+import { pageKey } from "../tlb";
 import { makesDirty, wantedRights } from "./access";
 
+/** Where the walk notes where an entry of its was read. */
 // @ts-ignore: decorator
 @inline
-function met(unit: usize, what: ORIGIN): usize {
-  return unit + SMMU.ORIGIN + <usize>what;
+export function met(unit: usize, what: ORIGIN): usize {
+  return <usize>load<u32>(unit, SMMU.ORIGIN) + <usize>what;
 }
 
 /** Copies `bytes`, a multiple of 16, in vectors: for so few a call of `memory.copy` costs more. */
@@ -38,16 +40,17 @@ export function clearVectors(to: usize, bytes: i32): void {
 /** Pointer to the STE held for a StreamID, or 0. */
 export function heldSte(unit: usize, sid: u32): usize {
   const stes = load<u32>(unit, SMMU.STES);
+  if (!stes) return 0;
   const index = find(stes, sid, mask(CONFIG_KEY.VALID));
   if (index < 0) return 0;
   v128.store(met(unit, ORIGIN.L1STD), v128.load(originOf(stes, index)));
   return valueOf(stes, index);
 }
 
-/** Holds the STE at `ste`, which was read at `at`; hands back where it is held. */
-export function keepSte(unit: usize, sid: u32, ste: usize, at: u64): usize {
-  store<u64>(met(unit, ORIGIN.STE), at);
+/** Holds the STE at `ste`; hands back where it lies now. */
+export function keepSte(unit: usize, sid: u32, ste: usize): usize {
   const stes = load<u32>(unit, SMMU.STES);
+  if (!stes) return ste;
   const index = insert(stes, sid, mask(CONFIG_KEY.VALID));
   copyVectors(valueOf(stes, index), ste, STE_SIZE);
   v128.store(originOf(stes, index), v128.load(met(unit, ORIGIN.L1STD)));
@@ -63,16 +66,17 @@ function cdKey(sid: u32): u64 {
 /** Pointer to the CD held for a StreamID and index, or 0. */
 export function heldCd(unit: usize, sid: u32, ssid: u32): usize {
   const cds = load<u32>(unit, SMMU.CDS);
+  if (!cds) return 0;
   const index = find(cds, ssid, cdKey(sid));
   if (index < 0) return 0;
   v128.store(met(unit, ORIGIN.L1CD), v128.load(originOf(cds, index)));
   return valueOf(cds, index);
 }
 
-/** Holds the CD at `cd`, which was read at `at`; hands back where it is held. */
-export function keepCd(unit: usize, sid: u32, ssid: u32, cd: usize, at: u64): usize {
-  store<u64>(met(unit, ORIGIN.CD), at);
+/** Holds the CD at `cd`; hands back where it lies now. */
+export function keepCd(unit: usize, sid: u32, ssid: u32, cd: usize): usize {
   const cds = load<u32>(unit, SMMU.CDS);
+  if (!cds) return cd;
   const index = insert(cds, ssid, cdKey(sid));
   copyVectors(valueOf(cds, index), cd, CD_SIZE);
   v128.store(originOf(cds, index), v128.load(met(unit, ORIGIN.L1CD)));
@@ -91,6 +95,7 @@ function level1Key(sid: u32, leaf: u32): u64 {
  * @param what ORIGIN.L1STD or L1CD: where its address is noted
  */
 export function heldLevel1(unit: usize, cache: usize, sid: u32, block: u32, leaf: u32, what: ORIGIN): usize {
+  if (!cache) return 0;
   const index = find(cache, block, level1Key(sid, leaf));
   if (index < 0) return 0;
   store<u64>(met(unit, what), load<u64>(originOf(cache, index)));
@@ -98,10 +103,8 @@ export function heldLevel1(unit: usize, cache: usize, sid: u32, block: u32, leaf
 }
 
 /** Holds the level 1 descriptor at `ptr`, which was read at `at`. */
-export function keepLevel1(
-  unit: usize, cache: usize, sid: u32, block: u32, leaf: u32, what: ORIGIN, ptr: usize, at: u64,
-): void {
-  store<u64>(met(unit, what), at);
+export function keepLevel1(cache: usize, sid: u32, block: u32, leaf: u32, ptr: usize, at: u64): void {
+  if (!cache) return;
   const index = insert(cache, block, level1Key(sid, leaf));
   store<u64>(valueOf(cache, index), load<u64>(ptr));
   store<u64>(originOf(cache, index), at);
@@ -136,8 +139,8 @@ export function heldTranslation(
   const own = flags & REQUEST_FLAG.PRIVILEGED ? key | mask(TRANSLATION_KEY.PRIVILEGED) : key;
   for (let shifts = load<u64>(cache, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
     const shift = ctz(shifts);
-    let index = find(cache, input >> shift, put(own, TRANSLATION_KEY.SHIFT, shift));
-    if (index < 0) index = find(cache, input >> shift, put(globally(own), TRANSLATION_KEY.SHIFT, shift));
+    let index = find(cache, pageKey(input, shift), own);
+    if (index < 0) index = find(cache, pageKey(input, shift), globally(own));
     if (index < 0) continue;
     const value = valueOf(cache, index);
     if (wantedRights(flags) & ~<u32>load<u8>(value, RESULT.PERMISSIONS)) return false;
@@ -164,7 +167,7 @@ export function keepTranslation(unit: usize, key: u64, input: u64, flags: u32, r
   const shift = <u64>load<u8>(result, RESULT.PAGE_SHIFT);
   let own = get(load<u32>(result, RESULT.EXTRA), EXTRA.GLOBAL) ? globally(key) : key;
   if (flags & REQUEST_FLAG.PRIVILEGED) own |= mask(TRANSLATION_KEY.PRIVILEGED);
-  const index = insert(cache, input >> shift, put(own, TRANSLATION_KEY.SHIFT, shift));
+  const index = insert(cache, pageKey(input, shift), own);
   store<u64>(cache, load<u64>(cache, CACHE.SHIFTS) | (<u64>1 << shift), CACHE.SHIFTS);
   const value = valueOf(cache, index);
   v128.store(value, v128.load(result));
@@ -183,9 +186,10 @@ export function stage2Key(vmid: u64): u64 {
 /** Index of the stage 2 leaf held for an address, or -1; its size is SMMU.STAGE2_SHIFT. */
 export function heldLeaf2(unit: usize, vmid: u64, ipa: u64): i32 {
   const cache = load<u32>(unit, SMMU.LEAVES2);
+  if (!cache) return -1;
   for (let shifts = load<u64>(cache, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
     const shift = ctz(shifts);
-    const index = find(cache, ipa >> shift, put(stage2Key(vmid), TRANSLATION_KEY.SHIFT, shift));
+    const index = find(cache, pageKey(ipa, shift), stage2Key(vmid));
     if (index < 0) continue;
     store<u32>(unit, <u32>shift, SMMU.STAGE2_SHIFT);
     return index;
@@ -196,7 +200,8 @@ export function heldLeaf2(unit: usize, vmid: u64, ipa: u64): i32 {
 /** Holds a stage 2 leaf, found at the end of the path noted last. */
 export function keepLeaf2(unit: usize, vmid: u64, ipa: u64, shift: u64, entry: u64, output: u64): void {
   const cache = load<u32>(unit, SMMU.LEAVES2);
-  const index = insert(cache, ipa >> shift, put(stage2Key(vmid), TRANSLATION_KEY.SHIFT, shift));
+  if (!cache) return;
+  const index = insert(cache, pageKey(ipa, shift), stage2Key(vmid));
   store<u64>(cache, load<u64>(cache, CACHE.SHIFTS) | (<u64>1 << shift), CACHE.SHIFTS);
   store<u64>(valueOf(cache, index), entry, LEAF2_VALUE.ENTRY);
   store<u64>(valueOf(cache, index), output, LEAF2_VALUE.ADDRESS);
@@ -239,6 +244,7 @@ function tableKey(key: u64, level: u32, pageShift: u64): u64 {
 export function heldTable(
   unit: usize, cache: usize, key: u64, input: u64, pageShift: u64, startLevel: u32, stage: ORIGIN,
 ): i32 {
+  if (!cache) return -1;
   const levelBits = pageShift - 3;
   let reach = pageShift + levelBits;
   for (let level = LAST_LEVEL; level > startLevel; level--) {
@@ -264,6 +270,7 @@ export function keepTable(
   unit: usize, cache: usize, key: u64, input: u64, pageShift: u64, level: u32, shift: u64, table: u64, hierarchy: u64,
   stage: ORIGIN,
 ): void {
+  if (!cache) return;
   const index = insert(cache, input >> (shift + pageShift - 3), tableKey(key, level, pageShift));
   store<u64>(valueOf(cache, index), table, TABLE_VALUE.ADDRESS);
   store<u64>(valueOf(cache, index), hierarchy, TABLE_VALUE.HIERARCHY);

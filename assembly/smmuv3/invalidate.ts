@@ -4,6 +4,7 @@
  */
 import { clear, drop, firstKey, secondKey, span, valueOf } from "../caches";
 import { below, get } from "../bits";
+import { PAGE_KEY } from "../layout/caches";
 import { RESULT } from "../layout/core";
 import { VA } from "../layout/smmuv3";
 import { CONFIG_KEY, REQUESTER, TRANSLATION_KEY } from "../layout/smmuv3-caches";
@@ -98,9 +99,8 @@ export function smmuInvalidateTlb(
 ): void {
   if (!load<u32>(unit, SMMU.REQUESTERS)) return;
   if (opcode != OPCODE.CMD_TLBI_S2_IPA) {
-    const translations = load<u32>(unit, SMMU.TRANSLATIONS);
-    dropPages(load<u32>(unit, SMMU.REQUESTERS), REQUESTER.SHIFT, opcode, vmidMask, vmid, asid, first, last);
-    if (translations) dropPages(translations, TRANSLATION_KEY.SHIFT, opcode, vmidMask, vmid, asid, first, last);
+    dropPages(load<u32>(unit, SMMU.REQUESTERS), opcode, vmidMask, vmid, asid, first, last);
+    dropPages(load<u32>(unit, SMMU.TRANSLATIONS), opcode, vmidMask, vmid, asid, first, last);
     if (!leaf || !isByAddress(opcode)) dropTables1(unit, opcode, vmidMask, vmid, asid, first, last);
   }
   const isStage2 =
@@ -138,24 +138,18 @@ function meets(address: u64, shift: u64, first: u64, last: u64): bool {
   return last - first >= counted || (from <= (last & counted) && to >= (first & counted));
 }
 
-/**
- * Translations in SMMU.REQUESTERS or TRANSLATIONS; both have results for values.
- * @param shiftField of the key: log2 of the page
- */
-function dropPages(
-  cache: usize, shiftField: i32, opcode: u32, vmidMask: u32, vmid: u32, asid: u32, first: u64, last: u64,
-): void {
+/** Translations in SMMU.REQUESTERS or TRANSLATIONS; both have results for values. */
+function dropPages(cache: usize, opcode: u32, vmidMask: u32, vmid: u32, asid: u32, first: u64, last: u64): void {
   for (let i = 0, n = span(cache); i < n; i++) {
-    const key = secondKey(cache, i);
-    if (!key) continue;
+    if (!secondKey(cache, i)) continue;
     const value = valueOf(cache, i);
     const extra = <u64>load<u32>(value, RESULT.EXTRA);
     const isGlobal = get(extra, EXTRA.GLOBAL) != 0;
     if (!isNamed(opcode, vmidMask, vmid, asid, get(extra, EXTRA.WORLD), load<u32>(value, RESULT.TAGS), isGlobal)) continue;
-    const shift = get(key, shiftField);
+    const page = firstKey(cache, i);
     // A block of stage 1 goes as a whole, also where stage 2 cuts it up.
-    const reach = max<u64>(shift, get(extra, EXTRA.STAGE1_SHIFT));
-    if (!isByAddress(opcode) || meets(firstKey(cache, i) << shift, reach, first, last)) drop(cache, i);
+    const reach = max<u64>(get(page, PAGE_KEY.SHIFT), get(extra, EXTRA.STAGE1_SHIFT));
+    if (!isByAddress(opcode) || meets(page, reach, first, last)) drop(cache, i);
   }
 }
 
@@ -189,8 +183,8 @@ function dropStage2(
   for (let i = 0, n = span(leaves); i < n; i++) {
     const key = secondKey(leaves, i);
     if (!key || (!isAll && ((<u32>get(key, TRANSLATION_KEY.VMID) ^ vmid) & vmidMask))) continue;
-    const shift = get(key, TRANSLATION_KEY.SHIFT);
-    if (!isByIpa || meets(firstKey(leaves, i) << shift, shift, first, last)) drop(leaves, i);
+    const page = firstKey(leaves, i);
+    if (!isByIpa || meets(page, get(page, PAGE_KEY.SHIFT), first, last)) drop(leaves, i);
   }
   const tables = load<u32>(unit, SMMU.TABLES2);
   for (let i = 0, n = isByIpa && leaf ? 0 : span(tables); i < n; i++) {
@@ -203,12 +197,11 @@ function dropStage2(
   // Translations by stage 2 alone lie in front under their input address, which is the IPA.
   const cache = load<u32>(unit, SMMU.REQUESTERS);
   for (let i = 0, n = span(cache); i < n; i++) {
-    const key = secondKey(cache, i);
-    if (!key) continue;
+    if (!secondKey(cache, i)) continue;
     const value = valueOf(cache, i);
     const isStage1 = get(<u64>load<u32>(value, RESULT.EXTRA), EXTRA.STAGE1_SHIFT) != 0;
     if (isStage1 || (<u32>get(<u64>load<u32>(value, RESULT.TAGS), TAG.VMID) ^ vmid) & vmidMask) continue;
-    const shift = get(key, REQUESTER.SHIFT);
-    if (meets(firstKey(cache, i) << shift, shift, first, last)) drop(cache, i);
+    const page = firstKey(cache, i);
+    if (meets(page, get(page, PAGE_KEY.SHIFT), first, last)) drop(cache, i);
   }
 }

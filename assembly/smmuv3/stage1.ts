@@ -10,7 +10,7 @@ import { ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE, WORLD } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
-import { check, fetch, isCached, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
 import { finish } from "../result";
 import { isClean1, makesDirty, replace, stage1Rights, wantedRights } from "./access";
 import { completionRights } from "./ats";
@@ -105,7 +105,7 @@ export function walkStage1<T>(
     if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
       return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 1, EVENT_CLASS.TT, level, at, 0, 0);
     }
-    if (isCached<T>()) noteDescriptor(unit, ORIGIN.STAGE1, level, at);
+    if (notes<T>()) noteDescriptor(unit, ORIGIN.STAGE1, level, at);
     const stored = load<u64>(ptr);
     const entry = has(word0, CD.ENDI) ? bswap<u64>(stored) : stored;
     // § 3.4 2b

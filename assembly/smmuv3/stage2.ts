@@ -10,7 +10,7 @@ import { LEAF2_VALUE, ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
-import { check, fetch, isCached, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
 import { isClean2, makesDirty, replace, stage2Rights } from "./access";
 import { completionRights } from "./ats";
 import { isDevice2 } from "./attributes";
@@ -44,10 +44,8 @@ export function walkStage2<T>(
     return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.INPUT_RANGE, 2, kind, 0, 0, ipa, 0);
   }
   const vmid: u64 = isCached<T>() ? read(ste, STE.S2VMID) : 0;
-  if (isCached<T>()) {
-    clearPath(unit, ORIGIN.STAGE2);
-    if (isHeldLeaf(unit, ste, vmid, ipa, access, flags, kind)) return 0;
-  }
+  if (notes<T>()) clearPath(unit, ORIGIN.STAGE2);
+  if (isCached<T>() && isHeldLeaf(unit, ste, vmid, ipa, access, flags, kind)) return 0;
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   const isLong = has(shape, GEOMETRY.LONG);
@@ -77,7 +75,7 @@ export function walkStage2<T>(
     if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
       return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 2, kind, level, at, ipa, 0);
     }
-    if (isCached<T>()) noteDescriptor(unit, ORIGIN.STAGE2, level, at);
+    if (notes<T>()) noteDescriptor(unit, ORIGIN.STAGE2, level, at);
     const stored = load<u64>(ptr);
     const entry = isSwapped ? bswap<u64>(stored) : stored;
     // § 3.4 2b

@@ -5,9 +5,9 @@ import { L1STD, L1STD_SIZE, STE_SIZE } from "../layout/smmuv3";
 import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { check, fetch, isCached, isMissing, marks, step } from "../modes";
+import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
 import { fail } from "./fault";
-import { heldLevel1, heldSte, keepLevel1, keepSte } from "./held";
+import { heldLevel1, heldSte, keepLevel1, keepSte, met } from "./held";
 
 const STE_WORDS: i32 = STE_SIZE / 8;
 
@@ -33,9 +33,8 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
       fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.L1STD_FETCH, at, 0);
       return 0;
     }
-    if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) {
-      keepLevel1(unit, l1, 0, sid >> split, split, ORIGIN.L1STD, ptr, at);
-    }
+    if (notes<T>() && !held) store<u64>(met(unit, ORIGIN.L1STD), at);
+    if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) keepLevel1(l1, 0, sid >> split, split, ptr, at);
     const entry = load<u64>(ptr);
     const span = get(entry, L1STD.Span);
     // § 2.1 Span = 0 (wraps), reserved, or > SPLIT + 1
@@ -56,6 +55,7 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
   // § 3.3: beyond OAS there is nothing to fetch
   const isOutside = at >> <u64>load<u32>(unit, SMMU.OAS) != 0;
   const ptr: usize = isOutside ? 0 : fetch<T>(unit, at, STE_SIZE, SLOT.STE);
+  if (notes<T>()) store<u64>(met(unit, ORIGIN.STE), at);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.STE, 0, split ? 1 : 0, at, index, ptr, STE_WORDS);
   // § 3.2 step 5
@@ -63,5 +63,5 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
     fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.STE_FETCH, at, 0);
     return 0;
   }
-  return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepSte(unit, sid, ptr, at) : ptr;
+  return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepSte(unit, sid, ptr) : ptr;
 }

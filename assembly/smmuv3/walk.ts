@@ -9,7 +9,7 @@ import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout
 import { CD, CONFIG, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, MAX_RETRIES, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
-import { begin, check, Exact, Fast, isCached, marks } from "../modes";
+import { begin, check, Exact, Fast, Filling, isCached, marks, notes } from "../modes";
 import { finish } from "../result";
 import { overridden, wantedRights } from "./access";
 import { complete, completionRights, effectiveEats, isAtsForbidden, plainFlags } from "./ats";
@@ -44,6 +44,13 @@ export function walkFast(unit: usize, sid: u32, pasid: u32, address: u64, flags:
   let event = walk<Fast, Stage1>(unit, sid, pasid, address, flags, result);
   if (event == HAS_STAGE2) event = walk<Fast, Any>(unit, sid, pasid, address, flags, result);
   return event == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : event;
+}
+
+/** Walks fast, noting which entries it reads; false: it must be walked exactly. */
+export function walkFilling(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
+  let event = walk<Filling, Stage1>(unit, sid, pasid, address, flags, result);
+  if (event == HAS_STAGE2) event = walk<Filling, Any>(unit, sid, pasid, address, flags, result);
+  return event != START_OVER;
 }
 
 /** Walks with effects, again as long as somebody changes entries under the walker's hands. */
@@ -119,7 +126,7 @@ function translate<T, S>(
 ): i32 {
   const config = <u32>get(word0, STE.Config);
   const flags = overridden(unit, word1, marks<T>() && request & ATS ? plainFlags(request) : request);
-  if (isCached<T>()) {
+  if (notes<T>()) {
     const asRead = overridden(unit, word1, (request | REQUEST_FLAG.READ) & ~REQUEST_FLAG.WRITE);
     store<u32>(unit, wantedRights(asRead), SMMU.READ_NEEDS);
   }

@@ -1,7 +1,8 @@
 /*
- * The IOTLB in plain C with the structure of `assembly/caches.ts` and `assembly/tlb.ts`: sets of four ways,
- * two-word tags that fill a line, 32-byte values. A hit makes the same checks as the Wasm one (kind of
- * request, who asks, page, rights, dirty) and writes the same record; a miss walks and inserts.
+ * Either vendor's cache of translations by request in plain C, with the structure of `assembly/caches.ts`
+ * and `assembly/tlb.ts`: sets of four ways, two-word tags that fill a line, 32-byte values. A hit makes
+ * the same checks as the Wasm one (kind of request, who asks, page, rights, dirty) and writes the same
+ * record; a miss walks and inserts.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,8 @@ static struct {
   u8 *victims;
 } cache;
 
-/* READ and WRITE only: anything else is walked. */
-enum { SERVED = READ | WRITE | PRIVILEGED | HAS_PASID };
+/* Requests of other kinds are walked; the SMMU holds instruction fetches too, apart from reads. */
+enum { SERVED_VTD = READ | WRITE | PRIVILEGED | HAS_PASID, SERVED_SMMU = SERVED_VTD | EXECUTE };
 
 void cache_open(u32 sets) {
   cache.sets = sets;
@@ -37,10 +38,14 @@ void cache_open(u32 sets) {
   memset(cache.tags, 0, sets * sizeof(tags));
 }
 
-/* Source-id and PASID, read as one word; the flags of a request without PASID do not count. */
-static inline u64 requester(const request *q) {
+/* Source-id and PASID, read as one word; with VT-d the flags of a request without PASID do not count. */
+static inline u64 requester(const request *q, bool smmu) {
   u64 ids;
   memcpy(&ids, q, 8);
+  if (smmu) {
+    u64 kind = 1ull << 63 | (u64)(q->flags & (EXECUTE | PRIVILEGED | HAS_PASID)) << 50;
+    return kind | (ids & (q->flags & HAS_PASID ? 0x000fffffffffffffull : 0xffffffffull));
+  }
   if (!(q->flags & HAS_PASID)) return 1ull << 63 | (ids & 0xffff);
   return 1ull << 63 | (ids & 0x000fffff0000ffffull) | (u64)(q->flags & (HAS_PASID | PRIVILEGED)) << 16;
 }
@@ -61,9 +66,9 @@ static inline int find(u32 set, u64 first, u64 second) {
 }
 
 /* A value's address has, where the page's is 0, the accesses that it serves. */
-static inline bool hit(const request *q, result *r) {
-  if (q->flags & ~SERVED) return false;
-  u64 key = requester(q);
+static inline bool hit(const request *q, result *r, bool smmu) {
+  if (q->flags & ~(smmu ? SERVED_SMMU : SERVED_VTD)) return false;
+  u64 key = requester(q, smmu);
   u32 wanted = q->flags & (READ | WRITE);
   for (u64 shifts = cache.shifts; shifts; shifts &= shifts - 1) {
     int shift = __builtin_ctzll(shifts);
@@ -81,10 +86,10 @@ static inline bool hit(const request *q, result *r) {
   return false;
 }
 
-static __attribute__((noinline)) u32 miss(const request *q, result *r) {
-  u32 code = vtd_walk(q, r);
+static __attribute__((noinline)) u32 miss(const request *q, result *r, bool smmu) {
+  u32 code = smmu ? smmu_walk(q, r) : vtd_walk(q, r);
   if (code) return code;
-  u64 page = page_key(q->address, r->page_shift), key = requester(q);
+  u64 page = page_key(q->address, r->page_shift), key = requester(q, smmu);
   u32 set = set_of(page, key);
   int index = find(set, page, key);
   if (index < 0) {
@@ -102,4 +107,5 @@ static __attribute__((noinline)) u32 miss(const request *q, result *r) {
   return 0;
 }
 
-u32 cache_translate(const request *q, result *r) { return hit(q, r) ? 0 : miss(q, r); }
+u32 vtd_translate(const request *q, result *r) { return hit(q, r, false) ? 0 : miss(q, r, false); }
+u32 smmu_translate(const request *q, result *r) { return hit(q, r, true) ? 0 : miss(q, r, true); }

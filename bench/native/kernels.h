@@ -44,6 +44,7 @@ u32 vtd_walk(const request *q, result *r);
 void smmu_configure(u64 strtab_base, u32 strtab_cfg, u32 idr0, u32 idr1, u32 idr5);
 u32 smmu_walk(const request *q, result *r);
 
-/* An IOTLB of `sets` sets, empty; and one translation through it. */
+/* A cache of `sets` sets, empty; and one translation through it. */
 void cache_open(u32 sets);
-u32 cache_translate(const request *q, result *r);
+u32 vtd_translate(const request *q, result *r);
+u32 smmu_translate(const request *q, result *r);

@@ -5,8 +5,9 @@
  *   requests PATH COUNT         reads request records
  *   vtd CAP ECAP RTADDR HAW     sets the unit up
  *   smmu STRTAB_BASE STRTAB_BASE_CFG IDR0 IDR1 IDR5
- *   iotlb SETS                  opens an empty IOTLB
- *   walk vtd|smmu|cached TIMES         walks all requests TIMES times -> nanoseconds, sum of outputs, faults
+ *   cache SETS                  opens an empty cache of translations
+ *   walk vtd|smmu TIMES         walks all requests TIMES times -> nanoseconds, sum of outputs, faults
+ *   translate vtd|smmu TIMES    the same through the cache
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,8 +40,9 @@ static void *map(const char *path, u64 bytes) {
   return p == MAP_FAILED ? 0 : p;
 }
 
-static void walk(const char *vendor, long times) {
-  u32 (*one)(const request *, result *) = vendor[0] == 'v' ? vtd_walk : vendor[0] == 's' ? smmu_walk : cache_translate;
+typedef u32 translation(const request *, result *);
+
+static void walk(translation *one, long times) {
   u64 sum = 0, faults = 0, start = now();
   for (long t = 0; t < times; t++)
     for (long i = 0; i < request_count; i++) {
@@ -71,11 +73,13 @@ int main(void) {
     } else if (sscanf(line, "smmu %llx %llx %llx %llx %llx", &a, &b, &c, &d, &e) == 5) {
       smmu_configure(a, (u32)b, (u32)c, (u32)d, (u32)e);
       puts("ok");
-    } else if (sscanf(line, "iotlb %llu", &a) == 1) {
+    } else if (sscanf(line, "cache %llu", &a) == 1) {
       cache_open((u32)a);
       puts("ok");
     } else if (sscanf(line, "walk %15s %llu", vendor, &a) == 2) {
-      walk(vendor, (long)a);
+      walk(vendor[0] == 'v' ? vtd_walk : smmu_walk, (long)a);
+    } else if (sscanf(line, "translate %15s %llu", vendor, &a) == 2) {
+      walk(vendor[0] == 'v' ? vtd_translate : smmu_translate, (long)a);
     } else if (!bitmap_command(line)) {
       puts("error unknown command");
     }

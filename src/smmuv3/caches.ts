@@ -4,24 +4,24 @@
  * IHI 0070 3.17 "TLB tagging, VMIDs, ASIDs", 3.21 "Structure access rules and update procedures".
  * Hardware may have any of them or none, and may lose any entry at any time: every policy is permitted.
  */
-import { WAYS } from "../../assembly/layout/caches.ts";
+import { TLB_VALUE_BYTES, WAYS } from "../../assembly/layout/caches.ts";
 import { CD_SIZE, L1CD_SIZE, STE_SIZE } from "../../assembly/layout/smmuv3.ts";
 import {
   LEAF2_VALUE_BYTES,
   ORIGIN_BYTES,
   PAIR_BYTES,
   PATH_BYTES,
-  REQUESTER_VALUE_BYTES,
   SINGLE_BYTES,
   SMMU_POLICY,
   TABLE_VALUE_BYTES,
+  TRANSLATION_VALUE_BYTES,
 } from "../../assembly/layout/smmuv3-caches.ts";
 import { SMMU } from "../../assembly/layout/smmuv3-unit.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
 import type { Core } from "../core/core.ts";
 import type { SmmuCaches, TlbInvalidation } from "./invalidation.ts";
 
-/** Entries of each cache: 4 times a power of two. */
+/** Entries of each cache: 4 times a power of two; 0, which `requesters` cannot be: there is no such cache. */
 export interface SmmuCacheSizes {
   /** Translations by stream, substream and page, in front of all others. */
   requesters: number;
@@ -30,7 +30,7 @@ export interface SmmuCacheSizes {
   stes: number;
   l1Cds: number;
   cds: number;
-  /** Translations of stage 1, alone or combined with stage 2, by VMID and ASID; 0: `requesters` is all there is. */
+  /** Translations of stage 1, alone or combined with stage 2, by VMID and ASID. */
   translations: number;
   /** Translations of stage 2, by VMID. */
   stage2Leaves: number;
@@ -40,8 +40,8 @@ export interface SmmuCacheSizes {
 }
 
 /**
- * "none": every request is walked. "sized": caches of ordinary size. "retain": the unforgiving
- * hardware, which holds whatever the architecture lets it hold, for as long as it has room.
+ * "none": every request is walked. "sized": a cache by request of ordinary size, and what else sizes are
+ * given for. "retain": the unforgiving hardware, with all caches, which holds whatever the architecture lets it hold, for as long as it has room.
  * Sizes given replace those of the policy.
  */
 export type SmmuCachePolicy = "none" | "sized" | "retain" | (Partial<SmmuCacheSizes> & { policy: "sized" | "retain" });
@@ -50,14 +50,14 @@ const POLICIES = ["sized", "retain"] as const;
 const SIZES: Readonly<Record<"sized" | "retain", SmmuCacheSizes>> = {
   sized: {
     requesters: 1024,
-    l1Stds: 32,
-    stes: 64,
-    l1Cds: 64,
-    cds: 128,
+    l1Stds: 0,
+    stes: 0,
+    l1Cds: 0,
+    cds: 0,
     translations: 0,
-    stage2Leaves: 512,
-    stage1Tables: 256,
-    stage2Tables: 256,
+    stage2Leaves: 0,
+    stage1Tables: 0,
+    stage2Tables: 0,
   },
   retain: {
     requesters: 2048,
@@ -89,16 +89,19 @@ export class SmmuTranslationCaches implements SmmuCaches {
     this.#core = core;
     this.#unit = unit;
     this.sizes = { ...SIZES[kind], ...sizes };
-    core.view.setUint32(unit + SMMU.POLICY, kind === "retain" ? SMMU_POLICY.RETAIN : 0, true);
+    const { requesters: _, ...behind } = this.sizes;
+    const isAnyBehind = Object.values(behind).some((entries) => entries !== 0);
+    const bits = (kind === "retain" ? SMMU_POLICY.RETAIN : 0) | (isAnyBehind ? SMMU_POLICY.BEHIND : 0);
+    core.view.setUint32(unit + SMMU.POLICY, bits, true);
     this.#open(SMMU.L1STDS, "l1Stds", L1CD_SIZE, SINGLE_BYTES);
     this.#open(SMMU.STES, "stes", STE_SIZE, PAIR_BYTES);
     this.#open(SMMU.L1CDS, "l1Cds", L1CD_SIZE, SINGLE_BYTES);
     this.#open(SMMU.CDS, "cds", CD_SIZE, PAIR_BYTES);
-    this.#open(SMMU.TRANSLATIONS, "translations", REQUESTER_VALUE_BYTES, 2 * PATH_BYTES);
+    this.#open(SMMU.TRANSLATIONS, "translations", TRANSLATION_VALUE_BYTES, 2 * PATH_BYTES);
     this.#open(SMMU.LEAVES2, "stage2Leaves", LEAF2_VALUE_BYTES, PATH_BYTES);
     this.#open(SMMU.TABLES1, "stage1Tables", TABLE_VALUE_BYTES, PATH_BYTES);
     this.#open(SMMU.TABLES2, "stage2Tables", TABLE_VALUE_BYTES, PATH_BYTES);
-    this.#open(SMMU.REQUESTERS, "requesters", REQUESTER_VALUE_BYTES, ORIGIN_BYTES);
+    this.#open(SMMU.REQUESTERS, "requesters", TLB_VALUE_BYTES, ORIGIN_BYTES);
   }
 
   invalidateSte(sid: number, leaf: boolean): void {
@@ -129,7 +132,7 @@ export class SmmuTranslationCaches implements SmmuCaches {
 
   #open(pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): void {
     const entries = this.sizes[name];
-    if (name === "translations" && entries === 0) return;
+    if (name !== "requesters" && entries === 0) return;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);

@@ -28,7 +28,15 @@ const TINY: SmmuCachePolicy = {
   stage1Tables: 8,
   stage2Tables: 8,
 };
-const POLICIES: readonly SmmuCachePolicy[] = ["sized", "retain", TINY];
+const POLICIES: readonly SmmuCachePolicy[] = [
+  "sized",
+  "retain",
+  TINY,
+  // Some caches are absent.
+  { policy: "sized", requesters: 8, stes: 4, l1Cds: 4, stage1Tables: 8 },
+  { policy: "retain", l1Stds: 0, cds: 0, translations: 0, stage2Leaves: 0 },
+  { policy: "retain", stes: 0, l1Cds: 0, stage1Tables: 0, stage2Tables: 0 },
+];
 const ALL = 0xffff_ffff_ffff_ffffn;
 
 /** Whatever the walk did to memory shows in the memory, not in later answers. */
