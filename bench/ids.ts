@@ -17,6 +17,9 @@ const MAX = BITMAP_IDS - 1;
 /** IDs freed and allocated in one call of the block kernels. */
 const BLOCK = 64;
 
+/** What a bitmap without levels costs. */
+const FLAT = "native C, flat scan";
+
 interface Churn {
   /** What is free at the start. */
   free: readonly number[];
@@ -289,6 +292,8 @@ export async function churnKernel(
     const run = await nativeChurn(native, churn, 1);
     same(name, NATIVE, new Rounds(plain(), churn, 1).run().sum, (await run()).sum);
     implementations.push({ name: NATIVE, round: async () => (await run()).ms });
+    const flat = async () => Number((await native.command("bitmap flat"))[0]) / 1e6;
+    implementations.push({ name: FLAT, round: flat });
   }
   // It searches from 0: the fewer are free, the longer.
   const scanThin = share > 0.9 ? 64 : 1;

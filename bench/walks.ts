@@ -2,7 +2,7 @@
 import { WAYS } from "../assembly/layout/caches.ts";
 import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
 import { SmmuWalker, VtdWalker } from "../src/index.ts";
-import type { Walker } from "../src/walker.ts";
+import type { BareResult, Walker } from "../src/walker.ts";
 import { WALK_ALONE } from "./bars.ts";
 import { CWasm } from "./c-wasm.ts";
 import type { Implementation, Kernel } from "./harness.ts";
@@ -181,6 +181,8 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
       }
     },
   });
+  implementations.push(intoObject(walker, singles, times));
+  for (const size of [64, 1024]) implementations.push(inBatches(walker, singles, times, size));
   if (plain) {
     const result = plain;
     let sum = 0;
@@ -208,6 +210,55 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     });
   }
   return { name: set.name, operations: requests.length * times, implementations };
+}
+
+const bareResult = (): BareResult => ({
+  code: 0,
+  flags: 0,
+  addressLow: 0,
+  addressHigh: 0,
+  pageShift: 0,
+  permissions: 0,
+  attributes: 0,
+});
+
+/** One request after the other, each result in an object of the caller's. */
+function intoObject(walker: Walker, singles: Uint32Array, times: number): Implementation {
+  const into = bareResult();
+  return {
+    name: "one call, into an object",
+    round: () => {
+      for (let t = 0; t < times; t++) {
+        for (let i = 0; i < singles.length; i += 4) {
+          const flags = singles[i + 3] as number;
+          walker.walkInto(singles[i] as number, singles[i + 1] as number, singles[i + 2] as number, 0, flags, into);
+        }
+      }
+    },
+  };
+}
+
+/** As a device model would: requests out of its own arrays into a batch, results into an object. */
+function inBatches(walker: Walker, singles: Uint32Array, times: number, size: number): Implementation {
+  const into = bareResult();
+  const batch = walker.batch(size);
+  const all = (singles.length / 4) * times;
+  return {
+    name: `batches of ${size}, packed and read`,
+    round: () => {
+      let next = 0;
+      for (let done = 0; done < all; done += size) {
+        const count = Math.min(size, all - done);
+        for (let i = 0; i < count; i++) {
+          const flags = singles[next + 3] as number;
+          batch.put(i, singles[next] as number, singles[next + 1] as number, singles[next + 2] as number, 0, flags);
+          next = next + 4 === singles.length ? 0 : next + 4;
+        }
+        if (batch.run(count)) throw new Error("bench data: faults in a batch");
+        for (let i = 0; i < count; i++) batch.read(i, into);
+      }
+    },
+  };
 }
 
 function flatten(requests: readonly BenchRequest[]): Uint32Array {

@@ -2,7 +2,7 @@
 import { RESULT, RESULT_BYTES, RESULT_FLAG } from "../assembly/layout/core.ts";
 import type { Core } from "./core/core.ts";
 import type { Outcome, Request } from "./iommu.ts";
-import type { Batch } from "./walker.ts";
+import type { BareResult, Batch } from "./walker.ts";
 
 /**
  * N requests and N results. Producers on a hot path write REQUEST records at `requests` themselves;
@@ -30,6 +30,11 @@ export abstract class UnitBatch {
     this.#batch.set(index, request);
   }
 
+  /** Stores request number `index` from bare numbers, as `Walker.walk` takes them, unchecked but for `index`. */
+  put(index: number, sid: number, pasid: number, low: number, high: number, flags: number): void {
+    this.#batch.put(index, sid, pasid, low, high, flags);
+  }
+
   /** Decides the first `count` requests; their faults are recorded in order. */
   run(count: number): void {
     let faults = this.#batch.run(count);
@@ -40,6 +45,11 @@ export abstract class UnitBatch {
       faults--;
       if (view.getUint32(result + RESULT.FLAGS, true) & RESULT_FLAG.RECORD) this.recordFault(i);
     }
+  }
+
+  /** What the walk of request number `index` said, into an object of the caller's. */
+  read(index: number, into: BareResult): void {
+    this.#batch.read(index, into);
   }
 
   /** Result number `index`. */

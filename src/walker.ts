@@ -109,6 +109,49 @@ export class WalkResult {
   }
 }
 
+/** What a walk says, in an object of the caller's: numbers only, so that filling it makes no garbage. */
+export interface BareResult {
+  /** Fault reason or event number, 0 = none. */
+  code: number;
+  /** RESULT_FLAG bits. */
+  flags: number;
+  /** Halves of the output address. */
+  addressLow: number;
+  addressHigh: number;
+  /** log2 of the bytes that translate alike. */
+  pageShift: number;
+  /** PERMISSION bits. */
+  permissions: number;
+  /** The vendor's memory attributes. */
+  attributes: number;
+}
+
+/** Where a request's and a result's words are, in units of 32 bits. */
+const SID_WORD = REQUEST.SID >> 2;
+const PASID_WORD = REQUEST.PASID >> 2;
+const INPUT_WORD = REQUEST.ADDRESS >> 2;
+const ACCESS_WORD = REQUEST.FLAGS >> 2;
+const CODE_WORD = RESULT.CODE >> 2;
+const FLAGS_WORD = RESULT.FLAGS >> 2;
+const OUTPUT_WORD = RESULT.ADDRESS >> 2;
+const SMALL_WORD = RESULT.PAGE_SHIFT >> 2;
+/** Where the small numbers of a result are within their 32-bit word: a call pays for every load. */
+const PERMISSIONS_SHIFT = 8 * (RESULT.PERMISSIONS - RESULT.PAGE_SHIFT);
+const ATTRIBUTES_SHIFT = 8 * (RESULT.ATTRIBUTES - RESULT.PAGE_SHIFT);
+const BYTE = 0xff;
+
+function copyResult(u32: Uint32Array, ptr: number, into: BareResult): void {
+  const at = ptr >>> 2;
+  const small = u32[at + SMALL_WORD] as number;
+  into.code = u32[at + CODE_WORD] as number;
+  into.flags = u32[at + FLAGS_WORD] as number;
+  into.addressLow = u32[at + OUTPUT_WORD] as number;
+  into.addressHigh = u32[at + OUTPUT_WORD + 1] as number;
+  into.pageShift = small & BYTE;
+  into.permissions = (small >>> PERMISSIONS_SHIFT) & BYTE;
+  into.attributes = small >>> ATTRIBUTES_SHIFT;
+}
+
 /** Walks tables for one IOMMU whose unit block the vendor's subclass sets up. */
 export class Walker {
   /** Result of the last `walk`. */
@@ -135,6 +178,13 @@ export class Walker {
    */
   walk(sid: number, pasid: number, low: number, high: number, flags: number): number {
     return this.#vendor.walk(this.unit, sid, pasid, low, high, flags, this.result.ptr);
+  }
+
+  /** As `walk`, and what it says goes into an object of the caller's. @returns fault reason or event number */
+  walkInto(sid: number, pasid: number, low: number, high: number, flags: number, into: BareResult): number {
+    const code = this.#vendor.walk(this.unit, sid, pasid, low, high, flags, this.result.ptr);
+    copyResult(this.#core.u32, this.result.ptr, into);
+    return code;
   }
 
   /** Walks one request. @throws RangeError, TypeError for a malformed request, naming its member */
@@ -316,6 +366,24 @@ export class Batch {
     view.setUint32(at + REQUEST.PASID, pasid, true);
     view.setBigUint64(at + REQUEST.ADDRESS, address, true);
     view.setUint32(at + REQUEST.FLAGS, flags, true);
+  }
+
+  /** Stores request number `index` from bare numbers, as `Walker.walk` takes them, unchecked but for `index`. */
+  put(index: number, sid: number, pasid: number, low: number, high: number, flags: number): void {
+    if (index >>> 0 >= this.capacity) checkInteger("index", index, 0, this.capacity - 1);
+    const { u32 } = this.#core;
+    const at = (this.requests + index * REQUEST_BYTES) >>> 2;
+    u32[at + SID_WORD] = sid;
+    u32[at + PASID_WORD] = pasid;
+    u32[at + INPUT_WORD] = low;
+    u32[at + INPUT_WORD + 1] = high;
+    u32[at + ACCESS_WORD] = flags;
+  }
+
+  /** Result number `index`, into an object of the caller's. */
+  read(index: number, into: BareResult): void {
+    if (index >>> 0 >= this.capacity) checkInteger("index", index, 0, this.capacity - 1);
+    copyResult(this.#core.u32, this.results + index * RESULT_BYTES, into);
   }
 
   /**

@@ -18,35 +18,65 @@ function walker(): VtdWalker {
   return new VtdWalker(memory, { cap: 0xf9ed008cee780c66n, ecap: 0x3fef9ea6f0efdfn, rtaddr: tables.rtaddr });
 }
 
-/** Walks, hits and faults in turn, and reads the results. @returns a sum, so that nothing is optimised away */
+/**
+ * Walks, hits and faults in turn, and reads the results.
+ * @returns a 32-bit sum: nothing is optimised away, and no number needs the heap
+ */
 function walkMany(vtd: VtdWalker, calls: number): number {
   const flags = REQUEST_FLAG.PASID | REQUEST_FLAG.READ;
   let sum = 0;
   for (let i = 0; i < calls; i++) {
     const code = vtd.walk(0x20, 0x2a + (i & 1), 0x1234_5678, 0, flags);
-    sum += code ? code : vtd.result.addressLow;
+    sum = (sum + (code ? code : vtd.result.addressLow)) | 0;
   }
   return sum;
 }
 
-describe("Walker.walk", () => {
-  it("makes no garbage", async () => {
+const into = { code: 0, flags: 0, addressLow: 0, addressHigh: 0, pageShift: 0, permissions: 0, attributes: 0 };
+
+/** The same into an object of the caller's. */
+function walkManyInto(vtd: VtdWalker, calls: number): number {
+  const flags = REQUEST_FLAG.PASID | REQUEST_FLAG.READ;
+  let sum = 0;
+  for (let i = 0; i < calls; i++) {
+    const code = vtd.walkInto(0x20, 0x2a + (i & 1), 0x1234_5678, 0, flags, into);
+    sum = (sum + (code ? into.code : into.addressLow)) | 0;
+  }
+  return sum;
+}
+
+/** The engine allocates until it has settled on its code; calls that make garbage make it in every round. */
+const ROUNDS = 20;
+
+/** What one round of calls leaves behind: collections, and bytes. */
+async function roundOf(work: () => void): Promise<{ collections: number; bytes: number }> {
+  let collections = 0;
+  const observer = new PerformanceObserver((list) => {
+    collections += list.getEntries().length;
+  });
+  observer.observe({ entryTypes: ["gc"] });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  collections = 0;
+  const before = process.memoryUsage().heapUsed;
+  work();
+  const bytes = process.memoryUsage().heapUsed - before;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  observer.disconnect();
+  return { collections, bytes };
+}
+
+describe("Walker", () => {
+  it.each([
+    ["walk", walkMany],
+    ["walkInto", walkManyInto],
+  ] as const)("%s makes no garbage", async (_, calls) => {
     const vtd = walker();
-    const expected = (CALLS / 2) * (0x42_0678 + 0x59);
-    expect(walkMany(vtd, CALLS)).toBe(expected);
-    let collections = 0;
-    const observer = new PerformanceObserver((list) => {
-      collections += list.getEntries().length;
-    });
-    observer.observe({ entryTypes: ["gc"] });
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    collections = 0;
-    const before = process.memoryUsage().heapUsed;
-    expect(walkMany(vtd, CALLS)).toBe(expected);
-    const after = process.memoryUsage().heapUsed;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    observer.disconnect();
-    expect(collections).toBe(0);
-    expect(after - before).toBeLessThan(NOISE);
+    const expected = ((CALLS / 2) * (0x42_0678 + 0x59)) | 0;
+    const work = () => expect(calls(vtd, CALLS)).toBe(expected);
+    work();
+    let round = await roundOf(work);
+    for (let i = 1; i < ROUNDS && (round.collections || round.bytes >= NOISE); i++) round = await roundOf(work);
+    expect(round.collections).toBe(0);
+    expect(round.bytes).toBeLessThan(NOISE);
   });
 });

@@ -6,6 +6,7 @@
  *   bitmap fill TIMES           allocates all IDs of an empty bitmap -> nanoseconds, sum of the IDs
  *   bitmap churn BLOCK TIMES    from the loaded bits: frees BLOCK IDs and allocates as many, until all
  *                               COUNT were freed -> nanoseconds, sum of the IDs allocated
+ *   bitmap flat                 the same one by one, in a bitmap without levels, scanned from its start
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,25 @@ static void churn(u32 block, long times) {
   report(ns, sum_of(id_count));
 }
 
+static __attribute__((noinline)) u32 flat_alloc(u64 *bits) {
+  u32 word = 0;
+  while (bits[word] == ALL) word++;
+  u32 id = word << 6 | (u32)__builtin_ctzll(~bits[word]);
+  bits[word] |= bit(id);
+  return id;
+}
+
+static void flat(void) {
+  work = loaded;
+  u64 start = now();
+  for (u32 i = 0; i < id_count; i++) {
+    work.bits[ids[i] >> 6] &= ~bit(ids[i]);
+    taken[i] = flat_alloc(work.bits);
+  }
+  u64 ns = now() - start;
+  report(ns, sum_of(id_count));
+}
+
 int bitmap_command(const char *line) {
   char path[4000];
   unsigned a;
@@ -169,6 +189,7 @@ int bitmap_command(const char *line) {
   if (sscanf(line, "bitmap load %3999s %u", path, &a) == 2) puts(load(path, a) ? "ok" : "error cannot read");
   else if (sscanf(line, "bitmap fill %ld", &times) == 1) fill(times);
   else if (sscanf(line, "bitmap churn %u %ld", &a, &times) == 2) churn(a, times);
+  else if (!strncmp(line, "bitmap flat", 11)) flat();
   else return 0;
   return 1;
 }
