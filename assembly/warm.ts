@@ -16,10 +16,11 @@ const RECENT_LOG2 = 10;
 export const RECENT_BYTES = 4 << RECENT_LOG2;
 /** Requests that are warmed together: enough misses to keep a core's fill buffers busy. */
 export const GROUP: u32 = 64;
+export const GROUP_BYTES = GROUP * REQUEST_BYTES;
 /** Fewer than this many in a group are not worth a pass. */
 export const FEWEST: u32 = 4;
 /** One request in so many says first whether a group is worth a pass. */
-export const SAMPLED: u32 = 8;
+const SAMPLED: u32 = 8;
 
 const PAGE_SHIFT = 12;
 /** Odd constants that spread the bits (Knuth's multiplicative hashing). */
@@ -33,6 +34,17 @@ export function looksWarm(recent: usize, requests: usize, count: u32): bool {
     if (load<u32>(slotOf(recent, hash)) != <u32>hash) return false;
   }
   return true;
+}
+
+/** Whether most of a sample of the requests up to `end` were not walked lately; from now on the sample was. */
+export function looksCold(recent: usize, requests: usize, end: usize): bool {
+  let samples: u32 = 0;
+  let cold: u32 = 0;
+  for (let request = requests; request < end; request += SAMPLED * REQUEST_BYTES) {
+    samples++;
+    if (!wasWalked(recent, request)) cold++;
+  }
+  return cold + cold > samples;
 }
 
 /** Whether the request's page was walked lately; from now on it was. */

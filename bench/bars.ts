@@ -22,6 +22,7 @@ export const BARS: readonly Bar[] = [
   { kernel: "vtd IOTLB miss, hot", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
   { kernel: "vtd IOTLB miss, cold", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
   { kernel: "smmuv3 TLB miss, hot", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
+  { kernel: "smmuv3 TLB miss, cold", impl: BATCH, against: WALK_ALONE, ratio: 1.2 },
   { kernel: "ids, fill", impl: "Wasm, one call", ratio: 1.15 },
   { kernel: "ids, churn in blocks at 50 %", impl: "Wasm, blocks of 64", ratio: 1.15 },
   { kernel: "ids, churn in blocks at 99.99 %", impl: "Wasm, blocks of 64", ratio: 1.15 },

@@ -13,9 +13,11 @@ import { ORIGIN_BYTES, REQUESTER, REQUESTER_FLAGS_SHIFT, SMMU_POLICY } from "../
 import { SMALLEST_PAGE_SHIFT, SMMU } from "../layout/smmuv3-unit";
 import { Cached } from "../modes";
 import { ABSENT, HIT, hold, look, pageKey, UNFIT } from "../tlb";
+import { GROUP_BYTES } from "../warm";
 import { smmuWalk, smmuWalkMany } from "./entry";
 import { clearVectors, copyVectors } from "./held";
 import { isSuccess, walkExactly, walkFilling } from "./walk";
+import { warmIfCold } from "./warm";
 
 /** Requests that are never answered from, nor kept in, the cache by request. */
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PROBE;
@@ -40,12 +42,18 @@ export function smmuTranslateMany(unit: usize, requests: usize, results: usize, 
   if (!tlb) return smmuWalkMany(unit, requests, results, count);
   let events: u32 = 0;
   const end = requests + count * REQUEST_BYTES;
+  let warmedTo = requests;
   for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
     const flags = load<u32>(request, REQUEST.FLAGS);
     const address = load<u64>(request, REQUEST.ADDRESS);
     const key = requester(load<u64>(request, REQUEST.SID), flags);
     const how = flags & WALKED ? UNFIT : look(tlb, key, address, flags & ACCESS, result);
     if (how == HIT) continue;
+    if (request >= warmedTo) {
+      const group = requests + (request - requests) / GROUP_BYTES * GROUP_BYTES;
+      warmedTo = min<usize>(group + GROUP_BYTES, end);
+      warmIfCold(unit, group, request, warmedTo);
+    }
     const sid = load<u32>(request, REQUEST.SID);
     const pasid = load<u32>(request, REQUEST.PASID);
     if (how == ABSENT && fill(unit, key, sid, pasid, address, flags, result)) continue;

@@ -12,16 +12,38 @@ import { CD, CD_PART, CD_SIZE, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CONF
 import { L1CD, L1CD_SIZE, L1STD, L1STD_SIZE, PTE, PTE_SIZE, S1FMT, STE, STE_SIZE, VA } from "../layout/smmuv3";
 import { GEOMETRY, LANE, LANE_BYTES, SMMU } from "../layout/smmuv3-unit";
 import { fetchLinear } from "../memory";
-import { FEWEST, looksWarm, wasWalked } from "../warm";
+import { FEWEST, looksCold, looksWarm, wasWalked } from "../warm";
 import { stage2Index } from "./geometry";
 
 /** What no memory holds: a lane that ended reads zeros there. */
 const NOWHERE: u64 = -1;
 const LEVELS: i32 = 4;
+
 /** Warms what at most GROUP requests need, those that were not walked lately. */
 export function warm(unit: usize, requests: usize, count: u32): void {
   if (looksWarm(unit + SMMU.RECENT, requests, count)) return;
-  const end = start(unit, requests, count);
+  let lane = unit + SMMU.LANES;
+  for (let i: u32 = 0; i < count; i++) {
+    const request = requests + i * REQUEST_BYTES;
+    if (!wasWalked(unit + SMMU.RECENT, request)) lane = start(unit, lane, request);
+  }
+  warmLanes(unit, lane);
+}
+
+/**
+ * Warms what the requests from `first` on need, if most of a sample of the group were not walked lately.
+ * `first` is the first of the group that the cache by request did not answer: perhaps it answers all that follow.
+ */
+export function warmIfCold(unit: usize, group: usize, first: usize, end: usize): void {
+  if (!looksCold(unit + SMMU.RECENT, group, end)) return;
+  // Not `warm`: it would remember them all, and the next sample be lost among them.
+  let lane = unit + SMMU.LANES;
+  for (let request = first; request < end; request += REQUEST_BYTES) lane = start(unit, lane, request);
+  warmLanes(unit, lane);
+}
+
+/** Warms what the requests of the lanes up to `end` need. */
+function warmLanes(unit: usize, end: usize): void {
   if (end - (unit + SMMU.LANES) < <usize>FEWEST * LANE_BYTES) return;
   if (load<u32>(unit, SMMU.SPLIT)) passL1Std(unit, end);
   passSte(unit, end);
@@ -32,22 +54,17 @@ export function warm(unit: usize, requests: usize, count: u32): void {
   store<u64>(unit, seen, SMMU.SINK);
 }
 
-/** Lanes at their L1STD, or at their STE in a linear table. Returns the end of the lanes. */
-function start(unit: usize, requests: usize, count: u32): usize {
+/** Puts a lane at its L1STD, or at its STE in a linear table. Returns where the next lane is. */
+// @ts-ignore: decorator
+@inline
+function start(unit: usize, lane: usize, request: usize): usize {
   const split = load<u32>(unit, SMMU.SPLIT);
-  const table = load<u64>(unit, SMMU.STREAM_TABLE);
   const size: u64 = split ? L1STD_SIZE : STE_SIZE;
-  let lane = unit + SMMU.LANES;
-  for (let i: u32 = 0; i < count; i++) {
-    const request = requests + i * REQUEST_BYTES;
-    if (wasWalked(unit + SMMU.RECENT, request)) continue;
-    const sid = load<u32>(request, REQUEST.SID);
-    store<u64>(lane, load<u64>(request, REQUEST.ADDRESS), LANE.INPUT);
-    store<u64>(lane, table + <u64>(sid >> split) * size, LANE.AT);
-    store<u32>(lane, <u32>request, LANE.REQUEST);
-    lane += LANE_BYTES;
-  }
-  return lane;
+  const sid = load<u32>(request, REQUEST.SID);
+  store<u64>(lane, load<u64>(request, REQUEST.ADDRESS), LANE.INPUT);
+  store<u64>(lane, load<u64>(unit, SMMU.STREAM_TABLE) + <u64>(sid >> split) * size, LANE.AT);
+  store<u32>(lane, <u32>request, LANE.REQUEST);
+  return lane + LANE_BYTES;
 }
 
 function passL1Std(unit: usize, end: usize): void {

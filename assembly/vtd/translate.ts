@@ -14,16 +14,13 @@ import { LEVELS, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { Cached } from "../modes";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
 import { ABSENT, HIT, hold, look, pageKey, UNFIT } from "../tlb";
-import { GROUP } from "../warm";
+import { GROUP_BYTES } from "../warm";
 import { warmIfCold } from "./warm";
 import { vtdWalk, vtdWalkMany, walkExactly, walkFilling } from "./walk";
 
 /** Requests that the IOTLB does not serve. */
 const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
   REQUEST_FLAG.EXECUTE | REQUEST_FLAG.ZERO_LENGTH;
-
-/** What is warmed at once. */
-const GROUP_BYTES = GROUP * REQUEST_BYTES;
 
 /** All requests read, write or both. */
 const ACCESS: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;

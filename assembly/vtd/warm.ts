@@ -14,7 +14,7 @@ import {
 } from "../layout/vtd";
 import { LANE, LANE_BYTES, VTD } from "../layout/vtd-unit";
 import { fetchLinear } from "../memory";
-import { FEWEST, looksWarm, SAMPLED, wasWalked } from "../warm";
+import { FEWEST, looksCold, looksWarm, wasWalked } from "../warm";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;
@@ -61,13 +61,7 @@ function warmLanes(unit: usize, lanes: usize, n: u32): void {
  * `first` is the first of the group that the IOTLB did not answer: perhaps it answers all that follow.
  */
 export function warmIfCold(unit: usize, group: usize, first: usize, end: usize): void {
-  let samples: u32 = 0;
-  let cold: u32 = 0;
-  for (let request = group; request < end; request += SAMPLED * REQUEST_BYTES) {
-    samples++;
-    if (!wasWalked(unit + VTD.RECENT, request)) cold++;
-  }
-  if (cold + cold <= samples) return;
+  if (!looksCold(unit + VTD.RECENT, group, end)) return;
   // Not `warm`: it would remember them all, and the next sample be lost among them.
   let n: u32 = 0;
   for (let request = first; request < end; request += REQUEST_BYTES, n++) {

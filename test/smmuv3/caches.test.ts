@@ -38,6 +38,8 @@ const POLICIES: readonly SmmuCachePolicy[] = [
   { policy: "retain", stes: 0, l1Cds: 0, stage1Tables: 0, stage2Tables: 0 },
 ];
 const ALL = 0xffff_ffff_ffff_ffffn;
+/** More than one group of a batch. */
+const BATCH = 80;
 
 /** Whatever the walk did to memory shows in the memory, not in later answers. */
 const settled = (outcome: Outcome): string => show(outcome.ok ? { ...outcome, updated: false } : outcome);
@@ -48,6 +50,7 @@ describe("with memory unchanged", () => {
     const state = { idr0: 0, idr1: 0, idr5: 0, cr0: 0, strtabBase: 0n, strtabBaseCfg: 0 };
     const plain = new SmmuWalker(platform.memory, state);
     const cached = new SmmuWalker(platform.memory, state, policy);
+    const batch = cached.batch(BATCH);
     let good = 0;
     fc.assert(
       fc.property(fc.uint32Array({ minLength: 600, maxLength: 600 }), (tape) => {
@@ -67,6 +70,13 @@ describe("with memory unchanged", () => {
         for (const request of drawn.requests) {
           expect(settled(cached.translate(request))).toBe(settled(plain.translate(request)));
         }
+        // In a batch, from empty caches: the same again.
+        const singles = drawn.requests.map((request) => settled(plain.translate(request)));
+        const { length } = singles;
+        cached.caches?.invalidateAll();
+        for (let i = 0; i < BATCH; i++) batch.set(i, drawn.requests[i % length] as Request);
+        batch.run(BATCH);
+        for (let i = 0; i < BATCH; i++) expect(settled(batch.get(i))).toBe(singles[i % length]);
       }),
       { numRuns: runs(1500, 30_000), seed },
     );
