@@ -10,7 +10,7 @@ import { readDumps } from "./dumps.ts";
 import { bootLinux } from "./linux/main.ts";
 import { compareWithQemu } from "./qemu/main.ts";
 import { setUp } from "./root.ts";
-import { Unavailable } from "./shell.ts";
+import { Misuse, Unavailable } from "./shell.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -36,7 +36,13 @@ async function main(args: readonly string[]): Promise<number> {
     say(`skipped: ${error.message}`);
     return 0;
   }
-  return (await verb(rest)) ? 0 : 1;
+  try {
+    return (await verb(rest)) ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof Misuse)) throw error;
+    say(error.message);
+    return 2;
+  }
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,6 +1,9 @@
 /** Running programs: quietly, with the output kept for when one fails. */
 import { spawnSync } from "node:child_process";
 
+/** Arguments that name nothing there is: `main.ts` says so and exits 2. */
+export class Misuse extends Error {}
+
 /** Why the tests cannot run here; not a failure. */
 export class Unavailable extends Error {}
 

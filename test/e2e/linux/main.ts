@@ -1,4 +1,5 @@
 /** `npm run e2e [-- linux [NAME]]`: unmodified kernels on our units, through vfio-user. */
+import { Misuse } from "../shell.ts";
 import { boot } from "./boot.ts";
 import { offersSva } from "./initramfs.ts";
 import { MACHINES } from "./machines.ts";
@@ -8,8 +9,12 @@ const WORTH = /DMAR: dmar0: reg_base|Using Queued|iommu group|oas |\[DMA |event:
 
 /** @returns whether all that was asked for was seen */
 export async function bootLinux([wanted = ""]: readonly string[], say: (line: string) => void): Promise<boolean> {
+  const machines = MACHINES.filter(({ name }) => name.includes(wanted));
+  if (machines.length === 0) {
+    throw new Misuse(`NAME: "${wanted}" is in none of ${MACHINES.map(({ name }) => name).join(", ")}`);
+  }
   let good = true;
-  for (const machine of MACHINES.filter(({ name }) => name.includes(wanted))) {
+  for (const machine of machines) {
     const result = await boot(machine);
     const missing = machine.checks.filter(([, seen]) => !seen(result)).map(([what]) => what);
     say(
