@@ -26,6 +26,7 @@ export const BARS: readonly Bar[] = [
   { kernel: "ids, fill", impl: "Wasm, one call", ratio: 1.15 },
   { kernel: "ids, churn in blocks at 50 %", impl: "Wasm, blocks of 64", ratio: 1.15 },
   { kernel: "ids, churn in blocks at 99.99 %", impl: "Wasm, blocks of 64", ratio: 1.15 },
+  { kernel: "ids, range", impl: "Wasm, blocks of 64", ratio: 1.15 },
   // Twenty times as fast as scanning.
   { kernel: "ids, alloc + free at 50 %", impl: "IdBitmap", against: "native C, flat scan", ratio: 0.05 },
   { kernel: "ids, alloc + free at 99.99 %", impl: "IdBitmap", against: "native C, flat scan", ratio: 0.05 },

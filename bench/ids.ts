@@ -16,6 +16,8 @@ import { PlainBitmap } from "./plain/bitmap.ts";
 const MAX = BITMAP_IDS - 1;
 /** IDs freed and allocated in one call of the block kernels. */
 const BLOCK = 64;
+/** IDs that the range kernel allocates from: those around the first of each block. */
+const RANGE = 2 ** 16;
 
 /** What a bitmap without levels costs. */
 const FLAT = "native C, flat scan";
@@ -74,14 +76,17 @@ class Blocks {
     u32.set(ids, this.#ids / 4);
   }
 
-  churn(): { ms: number; sum: number } {
+  churn(isRanged: boolean): { ms: number; sum: number } {
     const { exports, u8, u32 } = this.#core;
+    const size = isRanged ? RANGE : BITMAP_IDS;
     u8.copyWithin(this.#bitmap, this.#start, this.#start + BITMAP_BYTES);
     const taken = this.#ids + 4 * this.#count;
     const ms = timed(() => {
       for (let at = 0; at < 4 * this.#count; at += 4 * BLOCK) {
         exports.bitmapFreeMany(this.#bitmap, this.#ids + at, BLOCK);
-        exports.bitmapAllocMany(this.#bitmap, 0, MAX, taken + at, BLOCK);
+        const first = u32[(this.#ids + at) / 4] as number;
+        const min = first - (first % size);
+        exports.bitmapAllocMany(this.#bitmap, min, min + size - 1, taken + at, BLOCK);
       }
     });
     return { ms, sum: sumOf(u32.subarray(taken / 4, taken / 4 + this.#count)) };
@@ -263,17 +268,24 @@ export async function fillKernel(name: string, native: Native | undefined): Prom
   return { name, operations: BITMAP_IDS, implementations };
 }
 
-/** Blocks of IDs, freed and allocated: the bitmap alone. */
-export async function blockKernel(name: string, share: number, count: number, native?: Native): Promise<Kernel> {
+/** Blocks of IDs, freed and allocated, anywhere or each in its range: the bitmap alone. */
+export async function blockKernel(
+  name: string,
+  share: number,
+  count: number,
+  how: "churn" | "range",
+  native?: Native,
+): Promise<Kernel> {
   const churn = churnOf(share, count);
   const blocks = new Blocks(churn);
+  const own = () => blocks.churn(how === "range");
   const implementations: Implementation[] = [];
   if (native) {
-    const run = await nativeChurn(native, churn, BLOCK);
-    same(name, NATIVE, blocks.churn().sum, (await run()).sum);
+    const run = await nativeChurn(native, churn, BLOCK, how);
+    same(name, NATIVE, own().sum, (await run()).sum);
     implementations.push({ name: NATIVE, round: async () => (await run()).ms });
   }
-  implementations.push({ name: "Wasm, blocks of 64", round: () => blocks.churn().ms });
+  implementations.push({ name: "Wasm, blocks of 64", round: () => own().ms });
   return { name, operations: count, implementations };
 }
 
@@ -331,10 +343,11 @@ async function nativeChurn(
   native: Native,
   churn: Churn,
   block: number,
+  how: "churn" | "range" = "churn",
 ): Promise<() => Promise<{ ms: number; sum: number }>> {
   await loadNative(native, churn);
   return async () => {
-    const [ns, sum] = await native.command(`bitmap churn ${block} 1`);
+    const [ns, sum] = await native.command(`bitmap ${how} ${block} 1`);
     return { ms: Number(ns) / 1e6, sum: Number(sum) };
   };
 }

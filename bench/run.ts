@@ -103,9 +103,11 @@ for (const [occupancy, share] of [
   ["99.99 %", 0.9999],
 ] as const) {
   const [blocks, single] = [`ids, churn in blocks at ${occupancy}`, `ids, alloc + free at ${occupancy}`];
-  kernels[blocks] = (native) => blockKernel(blocks, share, churned, native);
+  kernels[blocks] = (native) => blockKernel(blocks, share, churned, "churn", native);
   kernels[single] = (native) => churnKernel(single, share, churned, smoke ? 0 : 10, native);
 }
+
+kernels["ids, range"] = (native) => blockKernel("ids, range", 0.5, churned, "range", native);
 
 if (options.growth) {
   await growth(smoke, { rounds: smoke ? 1 : 5, samples: 2 }, options.svg);

@@ -6,6 +6,7 @@
  *   bitmap fill TIMES           allocates all IDs of an empty bitmap -> nanoseconds, sum of the IDs
  *   bitmap churn BLOCK TIMES    from the loaded bits: frees BLOCK IDs and allocates as many, until all
  *                               COUNT were freed -> nanoseconds, sum of the IDs allocated
+ *   bitmap range BLOCK TIMES    the same, but allocates within the 2^16 IDs around the first of each block
  *   bitmap flat                 the same one by one, in a bitmap without levels, scanned from its start
  */
 #include <stdio.h>
@@ -149,14 +150,17 @@ static void fill(long times) {
   report(ns, sum_of(IDS));
 }
 
-static void churn(u32 block, long times) {
+enum { RANGE = 1 << 16 };
+
+static void churn(u32 block, long times, bool ranged) {
   u64 ns = 0;
   for (long t = 0; t < times; t++) {
     work = loaded;
     u64 start = now();
     for (u32 i = 0; i + block <= id_count; i += block) {
       free_many(&work, ids + i, block);
-      alloc_many(&work, 0, IDS - 1, taken + i, block);
+      u32 min = ranged ? ids[i] / RANGE * RANGE : 0, max = ranged ? min + RANGE - 1 : IDS - 1;
+      alloc_many(&work, min, max, taken + i, block);
     }
     ns += now() - start;
   }
@@ -188,7 +192,8 @@ int bitmap_command(const char *line) {
   long times;
   if (sscanf(line, "bitmap load %3999s %u", path, &a) == 2) puts(load(path, a) ? "ok" : "error cannot read");
   else if (sscanf(line, "bitmap fill %ld", &times) == 1) fill(times);
-  else if (sscanf(line, "bitmap churn %u %ld", &a, &times) == 2) churn(a, times);
+  else if (sscanf(line, "bitmap churn %u %ld", &a, &times) == 2) churn(a, times, false);
+  else if (sscanf(line, "bitmap range %u %ld", &a, &times) == 2) churn(a, times, true);
   else if (!strncmp(line, "bitmap flat", 11)) flat();
   else return 0;
   return 1;
