@@ -10,11 +10,28 @@ export class SmmuBatch extends UnitBatch {
   readonly #record: (request: Request, fault: Fault, result: number) => SmmuOutcome;
   /** What became of the requests of the last run whose events were recorded, by index. */
   readonly #recorded = new Map<number, SmmuOutcome>();
+  /** The requests of `decide`. */
+  #given: readonly Request[] = [];
 
   /** @param record records the event of a fault, and holds a transaction that stalls */
   constructor(batch: Batch, core: Core, record: (request: Request, fault: Fault, result: number) => SmmuOutcome) {
     super(batch, core);
     this.#record = record;
+  }
+
+  /**
+   * Decides requests, at most `capacity`.
+   * @throws RangeError, TypeError for a malformed one, before any is decided
+   */
+  decide(requests: readonly Request[]): SmmuOutcome[] {
+    for (const [i, request] of requests.entries()) this.set(i, request);
+    this.#given = requests;
+    try {
+      this.run(requests.length);
+    } finally {
+      this.#given = [];
+    }
+    return requests.map((_, i) => this.get(i));
   }
 
   override run(count: number): void {
@@ -29,7 +46,8 @@ export class SmmuBatch extends UnitBatch {
   protected override recordFault(index: number): void {
     const fault = super.get(index);
     if (fault.ok) return;
-    this.#recorded.set(index, this.#record(this.#requestAt(index), fault, this.results + index * RESULT_BYTES));
+    const request = this.#given[index] ?? this.#requestAt(index);
+    this.#recorded.set(index, this.#record(request, fault, this.results + index * RESULT_BYTES));
   }
 
   #requestAt(index: number): Request {

@@ -73,6 +73,8 @@ export type ResumeSink = (transaction: number, request: Request, outcome: SmmuOu
 const OFF = { idr0: 0, idr1: 0, idr5: 0, cr0: 0, strtabBase: 0n, strtabBaseCfg: 0 };
 const MODES = ["immediate", "stepped"] as const;
 const MAX_SID = 2 ** 32 - 1;
+/** Requests that `translateMany` decides at a time. */
+const MANY = 64;
 const U64 = 0xffff_ffff_ffff_ffffn;
 
 export class Smmuv3 {
@@ -93,6 +95,8 @@ export class Smmuv3 {
   readonly #walker: SmmuWalker;
   readonly #hardware: SmmuHardware;
   readonly #devices = new Map<number, SmmuDevice>();
+  /** Those of `translateMany` that are not in use. */
+  readonly #batches: SmmuBatch[] = [];
   /** Transfers that wait for a stalled transaction, by its number. */
   readonly #waiting = new Map<number, (outcome: SmmuOutcome) => void>();
 
@@ -144,9 +148,20 @@ export class Smmuv3 {
     return outcome.ok ? outcome : this.#fault(request, outcome, this.#walker.result.ptr);
   }
 
-  /** Decides requests one after the other. For speed see `batch`. */
+  /**
+   * Decides requests as `translate` does one after the other, but 64 at a time before the events of these
+   * are recorded: what software does in answer to an event comes after them. For speed see `batch`.
+   */
   translateMany(requests: readonly Request[]): SmmuOutcome[] {
-    return requests.map((request) => this.translate(request));
+    // Who hears of an event may come here again.
+    const batch = this.#batches.pop() ?? this.batch(MANY);
+    const outcomes: SmmuOutcome[] = [];
+    try {
+      for (let i = 0; i < requests.length; i += MANY) outcomes.push(...batch.decide(requests.slice(i, i + MANY)));
+    } finally {
+      this.#batches.push(batch);
+    }
+    return outcomes;
   }
 
   /** Arrays in linear memory for up to `capacity` requests and results, decided in one call. */
