@@ -319,11 +319,18 @@ export class VtdDialect {
     if (code !== 0x5a) return code;
     departures.push("pasid-reserved-unchecked");
     const [first = 0n] = steps.at(-1)?.words ?? [];
+    if (!this.#hasType(bits(first, 8, 6))) return 0x5b;
     const width = 30n + 9n * bits(first, 4, 2);
     if (bits(first, 8, 6) === 1n && bits(steps.at(-1)?.words[2] ?? 0n, 3, 2) !== 0n) return 0x5b;
     if (bits(first, 8, 6) === 1n) return isCanonical(address, width) ? 0x73 : 0x80;
     const limit = bits(this.#state.cap, 21, 16) + 1n;
     return address >> (width < limit ? width : limit) === 0n ? 0x7b : 0x84;
+  }
+
+  /** Whether ECAP has FSTS, SSTS, NEST or PT for a PASID entry's PGTT. */
+  #hasType(type: bigint): boolean {
+    const capability = [undefined, 47, 46, 26, 6][Number(type)];
+    return capability !== undefined && bits(this.#state.ecap, capability, capability) === 1n;
   }
 
   /** Whether FPD suppresses the record in QEMU. */
