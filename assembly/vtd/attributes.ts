@@ -62,6 +62,8 @@ function attributes(type: u64, snoop: u64): u64 {
   return place(VTD_ATTRIBUTES.TYPE, type) | place(VTD_ATTRIBUTES.SNOOP, snoop);
 }
 
+// @ts-ignore: decorator
+@inline
 function nestedType(control: u64, first: u64, second: u64): u64 {
   if (has(control, PASID.CD)) return MEMORY_TYPE.UC;
   const emt = has(control, PASID.EMTE) ? get(second, SSPTE.EMT) : MEMORY_TYPE.WB;
@@ -86,6 +88,8 @@ function overWriteBack(pat: u64): u64 {
 }
 
 /** Effective type of an MTRR-like type and a PAT type. */
+// @ts-ignore: decorator
+@inline
 function combine(base: u64, pat: u64): u64 {
   if (pat == MEMORY_TYPE.UC) return MEMORY_TYPE.UC;
   if (pat == MEMORY_TYPE.WC) return MEMORY_TYPE.WC;

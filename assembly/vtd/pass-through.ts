@@ -9,6 +9,8 @@ import { asksWrite } from "./second-stage";
 import { check } from "../modes";
 
 /** A completion for a translation request names the largest page the unit has. */
+// @ts-ignore: decorator
+@inline
 export function passThrough<T>(
   unit: usize, result: usize, flags: u32, met: u64, entry: usize, address: u64, id: u32,
 ): u32 {
