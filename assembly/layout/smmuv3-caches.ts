@@ -33,7 +33,10 @@ export enum CONFIG_KEY {
   VALID = (63 << 16) | 63,
 }
 
-/** Translations and tables: first word the page (PAGE_KEY) or an address prefix, second word the tags of IHI 0070 3.17. */
+/**
+ * Translations and tables: first word the page (PAGE_KEY) or an address prefix, second word the tags of
+ * IHI 0070 3.17.
+ */
 export enum TRANSLATION_KEY {
   VMID = (15 << 16) | 0,
   ASID = (31 << 16) | 16,

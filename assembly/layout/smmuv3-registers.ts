@@ -229,6 +229,35 @@ export enum IIDR {
   Variant = (19 << 16) | 16,
   ProductID = (31 << 16) | 20,
 }
+/** What the peripheral IDs say of it. */
+export enum IIDR_PART {
+  DES_0 = (3 << 16) | 0,
+  DES_1 = (6 << 16) | 4,
+  DES_2 = (11 << 16) | 8,
+  PART_0 = (27 << 16) | 20,
+  PART_1 = (31 << 16) | 28,
+}
+/** Peripheral IDs, PIDR0 to PIDR4, as all Arm components have them (JEP106). PIDR5 to PIDR7 are RES0. */
+export enum PIDR0 {
+  PART_0 = (7 << 16) | 0,
+}
+export enum PIDR1 {
+  PART_1 = (3 << 16) | 0,
+  DES_0 = (7 << 16) | 4,
+}
+export enum PIDR2 {
+  DES_1 = (2 << 16) | 0,
+  JEDEC = (3 << 16) | 3,
+  REVISION = (7 << 16) | 4,
+}
+export enum PIDR3 {
+  CMOD = (3 << 16) | 0,
+  REVAND = (7 << 16) | 4,
+}
+export enum PIDR4 {
+  DES_2 = (3 << 16) | 0,
+  SIZE = (7 << 16) | 4,
+}
 
 /** 6.3.8 */
 export enum AIDR {

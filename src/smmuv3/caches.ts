@@ -41,7 +41,8 @@ export interface SmmuCacheSizes {
 
 /**
  * "none": every request is walked. "sized": a cache by request of ordinary size, and what else sizes are
- * given for. "retain": the unforgiving hardware, with all caches, which holds whatever the architecture lets it hold, for as long as it has room.
+ * given for. "retain": the unforgiving hardware, with all caches, which holds whatever the architecture
+ * lets it hold, for as long as it has room.
  * Sizes given replace those of the policy.
  */
 export type SmmuCachePolicy = "none" | "sized" | "retain" | (Partial<SmmuCacheSizes> & { policy: "sized" | "retain" });

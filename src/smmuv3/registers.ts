@@ -18,16 +18,22 @@ import {
   IDR3,
   IDR5,
   IIDR,
+  IIDR_PART,
   IRQ_CTRL,
   PAGE_BYTES,
   PAGE0,
   PAGE1,
+  PIDR0,
+  PIDR1,
+  PIDR2,
+  PIDR3,
+  PIDR4,
   STRTAB_BASE,
   STRTAB_BASE_CFG,
   STRTAB_FORMAT,
 } from "../../assembly/layout/smmuv3-registers.ts";
 import { type Register, RegisterFile } from "../registers.ts";
-import { type Layout, maskOf, putBits } from "../structure.ts";
+import { build, getBits, type Layout, maskOf, putBits } from "../structure.ts";
 import { idRegisters, type SmmuFeatures } from "./features.ts";
 import {
   addressMask,
@@ -161,10 +167,27 @@ function identification(features: SmmuFeatures): Register<SmmuRegister>[] {
     readOnly("IDR5", PAGE0.IDR5, "Addresses and granules", ids.IDR5, IDR5),
     readOnly("IIDR", PAGE0.IIDR, "Implementer", ids.IIDR, IIDR),
     readOnly("AIDR", PAGE0.AIDR, "Architecture version", ids.AIDR, AIDR),
-    ...([0, 1, 2, 3, 4, 5, 6, 7] as const).map((n) => readOnly(`PIDR${n}`, PAGE0[`PIDR${n}`], "Peripheral ID", 0)),
+    ...peripheralIds(BigInt(ids.IIDR)),
     ...([0, 1, 2, 3] as const).map((n) =>
       readOnly(`CIDR${n}`, PAGE0[`CIDR${n}`], "Component ID", CIDR_VALUE[`CIDR${n}`]),
     ),
+  ];
+}
+
+/** 6.3: IMPLEMENTATION DEFINED; here they say what IIDR says, in the way of all Arm components. */
+function peripheralIds(iidr: bigint): Register<SmmuRegister>[] {
+  const part = (field: IIDR_PART | IIDR): number => Number(getBits(iidr, field));
+  const id = (n: 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7, layout: Layout, values: Record<string, number>) =>
+    readOnly(`PIDR${n}`, PAGE0[`PIDR${n}`], "Peripheral ID", Number(build(layout, 1, values)[0]), layout);
+  return [
+    id(0, PIDR0, { PART_0: part(IIDR_PART.PART_0) }),
+    id(1, PIDR1, { PART_1: part(IIDR_PART.PART_1), DES_0: part(IIDR_PART.DES_0) }),
+    id(2, PIDR2, { DES_1: part(IIDR_PART.DES_1), JEDEC: 1, REVISION: part(IIDR.Variant) }),
+    id(3, PIDR3, { REVAND: part(IIDR.Revision) }),
+    id(4, PIDR4, { DES_2: part(IIDR_PART.DES_2) }),
+    id(5, {}, {}),
+    id(6, {}, {}),
+    id(7, {}, {}),
   ];
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GuestMemory, SMMU_PRESETS, Smmuv3 } from "../../src/index.ts";
+import { GuestMemory, SMMU_PRESETS, Smmuv3, smmuFeatures } from "../../src/index.ts";
+import { idRegisters } from "../../src/smmuv3/features.ts";
 import {
   ALL_QUEUES,
   CMDQEN,
@@ -25,6 +26,20 @@ describe("SMMU registers, IHI 0070 6.3", () => {
       expect(smmu.mmio.read(offset, 4)).toBe(0n);
     }
     expect(smmu.mmio.read(R.GBPA, 4)).toBe(0x1000n);
+  });
+
+  it("SMMU-011 identify the component, the peripheral as IIDR has it", () => {
+    const identities = (ids: object) => {
+      const bench = off(ids);
+      return [R.PIDR4, R.PIDR0, R.CIDR0].map((at) => [0, 4, 8, 12].map((offset) => bench.read(at + offset)));
+    };
+    // An MMU-600 r2p2, as the register map of Agilex 5 has it; REVAND as Linux's SMMUv3 PMU driver takes it.
+    const [high, low, component] = identities({ ids: { ...idRegisters(smmuFeatures()), IIDR: 0x4832_243b } });
+    expect(high).toEqual([0x04, 0, 0, 0]);
+    expect(low).toEqual([0x83, 0xb4, 0x2b, 0x20]);
+    expect(component).toEqual([0x0d, 0xf0, 0x05, 0xb1]);
+    // Nobody made the default one; JEDEC reads 1 nevertheless.
+    expect(identities({})).toEqual([[0, 0, 0, 0], [0, 0, 8, 0], component]);
   });
 
   it("SMMU-002 CR0 acknowledges what is implemented, and nothing else", () => {

@@ -208,6 +208,8 @@ export const REG = {
   PRIQ_IRQ_CFG0: 0xd0,
   PRIQ_IRQ_CFG1: 0xd8,
   PRIQ_IRQ_CFG2: 0xdc,
+  PIDR4: 0xfd0,
+  PIDR0: 0xfe0,
   CIDR0: 0xff0,
   EVENTQ_PROD: 0x100a8,
   EVENTQ_CONS: 0x100ac,
