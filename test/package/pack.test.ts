@@ -1,6 +1,6 @@
 /**
  * The package as a stranger gets it: packed, installed into an empty project, and the README's own
- * library example run there by Node and out of a Vite build.
+ * library examples run there by Node and the first out of a Vite build.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,19 +12,19 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const npm = process.platform === "win32" ? "npm.cmd" : "npm";
 
-/** The first `js` block after the README's heading "As a library", and what it says it prints. */
-function readmeExample(): { code: string; prints: string } {
+/** The `js` blocks after the README's heading "As a library", and what they say they print. */
+function readmeExamples(): { code: string; prints: string }[] {
   const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-  const [, section] = readme.split(/^## As a library$/m);
-  const code = section?.match(/```js\n([\s\S]*?)```/)?.[1];
-  if (!code) throw new Error("README.md: no js block under '## As a library'");
-  const prints = [...code.matchAll(/^\/\/ => (.*)$/gm)].map(([, line]) => `${line}\n`).join("");
-  return { code, prints };
+  const [, section = ""] = readme.split(/^## As a library$/m);
+  return [...section.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code = ""]) => ({
+    code,
+    prints: [...code.matchAll(/^\/\/ => (.*)$/gm)].map(([, line]) => `${line}\n`).join(""),
+  }));
 }
 
 describe("npm pack", () => {
   const project = mkdtempSync(join(tmpdir(), "iommulator-pack-"));
-  const { code, prints } = readmeExample();
+  const examples = readmeExamples();
 
   beforeAll(() => {
     const run = (command: string, args: string[], cwd: string) => execFileSync(command, args, { cwd, stdio: "pipe" });
@@ -33,7 +33,9 @@ describe("npm pack", () => {
     const tarball = readdirSync(project).find((name) => name.endsWith(".tgz")) as string;
     writeFileSync(join(project, "package.json"), JSON.stringify({ name: "stranger", private: true, type: "module" }));
     run(npm, ["install", "--no-audit", "--no-fund", `./${tarball}`], project);
-    writeFileSync(join(project, "example.js"), code);
+    examples.forEach(({ code }, i) => {
+      writeFileSync(join(project, `example${i}.js`), code);
+    });
   });
   afterAll(() => rmSync(project, { recursive: true, force: true }));
 
@@ -46,24 +48,27 @@ describe("npm pack", () => {
     expect(files).toContain(join("dist", "core.wasm"));
   });
 
-  it("runs the README's example in Node", () => {
-    expect(prints).not.toBe("");
-    expect(execFileSync("node", ["example.js"], { cwd: project, encoding: "utf8" })).toBe(prints);
+  it("runs the README's examples in Node", () => {
+    expect(examples).toHaveLength(3);
+    examples.forEach(({ prints }, i) => {
+      expect(prints).not.toBe("");
+      expect(execFileSync("node", [`example${i}.js`], { cwd: project, encoding: "utf8" })).toBe(prints);
+    });
   });
 
-  it("runs the README's example out of a Vite build for the browser", async () => {
+  it("runs the README's first example out of a Vite build for the browser", async () => {
     const { build } = await import("vite");
     await build({
       root: project,
       configFile: false,
       logLevel: "silent",
-      build: { outDir: "out", target: "es2022", rollupOptions: { input: join(project, "example.js") } },
+      build: { outDir: "out", target: "es2022", rollupOptions: { input: join(project, "example0.js") } },
     });
     const bundle = readdirSync(join(project, "out/assets")).find((name) => name.endsWith(".js")) as string;
     const text = readFileSync(join(project, "out/assets", bundle), "utf8");
     expect(text).not.toMatch(/from\s*["']node:|require\(/);
     writeFileSync(join(project, "out/bundle.mjs"), text);
-    expect(execFileSync("node", ["out/bundle.mjs"], { cwd: project, encoding: "utf8" })).toBe(prints);
+    expect(execFileSync("node", ["out/bundle.mjs"], { cwd: project, encoding: "utf8" })).toBe(examples[0]?.prints);
   });
 
   it("has a working command", () => {
