@@ -1,7 +1,7 @@
 /**
  * Memory type and snooping of the final page.
  *
- * VT-d rev 5.10, 3.6.5, 3.7.3 and 3.8.2 "Memory Type"; MTRRs belong to the platform and are taken as WB.
+ * VT-d rev 5.10, 3.11 "Memory Type"; MTRRs belong to the platform and are taken as WB.
  * The combination of EMT with PAT follows the table of effective memory types in the Intel SDM, vol. 3.
  */
 import { get, has, mask, place, word } from "../bits";

@@ -1,7 +1,7 @@
 /**
  * What CAP, ECAP, VER, the latched RTADDR and GSTS make of the walker: reserved bits, limits, mode.
  *
- * VT-d rev 5.10, chapter 9 (which bits each capability opens) and 11.4.6 "Root Table Address Register".
+ * VT-d rev 5.10, chapter 9 (which bits each capability opens) and 11.4.5 "Root Table Address Register".
  * Done once a change, so that the walk only compares.
  */
 import { below, get, has, mask, ones, place, setElement } from "../bits";
@@ -60,7 +60,7 @@ function configureWidths(unit: usize, cap: u64, ecap: u64): void {
   );
   store<u32>(unit, has(cap, CAP.FS5LP) ? FSPM.LEVELS_5 : FSPM.LEVELS_4, VTD.MAX_FSPM);
   store<u32>(unit, <u32>get(ecap, ECAP.PSS) + 1, VTD.PASID_BITS);
-  // § 3.11: a completion for a pass-through page covers the largest page size the unit has.
+  // § 4.2.3: a completion for a pass-through page covers the largest page size the unit has.
   let shift = PAGE_SHIFT;
   if (supports2M(cap) || has(ecap, ECAP.FSTS)) shift += LEVEL_BITS;
   if (supports1G(cap) || has(cap, CAP.FS1GP)) shift = PAGE_SHIFT + 2 * LEVEL_BITS;

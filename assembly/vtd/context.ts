@@ -1,7 +1,7 @@
 /**
  * Scalable mode: from the source-id to the context entry, and what the context lets a request do.
  *
- * VT-d rev 5.10, 3.4 "Translation Structures for Scalable Mode", 9.2 and 9.4 "Scalable-Mode Root and
+ * VT-d rev 5.10, 3.4.3 "Scalable Mode Address Translation", 9.2 and 9.4 "Scalable-Mode Root and
  * Context Entry"; conditions SRT.*, SCT.* and SGN.10.
  */
 import { get, has, mask, meets4, word } from "../bits";
@@ -31,16 +31,16 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
     const rootAt = load<u64>(unit, VTD.ROOT_TABLE) + bus * ROOT_BYTES;
     const root = fetch<T>(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
     step<T>(unit, STRUCTURE.SROOT, 0, 0, rootAt, bus, root, 2);
-    // § C1
+    // § SRT.1
     if (check<T>(unit, CHECK.SRT_1, isMissing<T>(root))) {
       return fault<T>(result, flags, CHECK.SRT_1, 0, rootAt, 0, 0, 0);
     }
     const half = load<u64>(root + <usize>(upper * HALF));
-    // § C2
+    // § SRT.2
     if (check<T>(unit, CHECK.SRT_2, !has(half, SROOT.LP))) {
       return fault<T>(result, flags, CHECK.SRT_2, 0, rootAt, half, 0, 0);
     }
-    // § C3
+    // § SRT.3
     if (check<T>(unit, CHECK.SRT_3, (half & load<u64>(unit, VTD.SROOT_R)) != 0)) {
       return fault<T>(result, flags, CHECK.SRT_3, 0, rootAt, half, 0, 0);
     }
@@ -48,17 +48,17 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
     const at = (half & mask(SROOT.LCTP)) + index * SCONTEXT_BYTES;
     context = fetch<T>(unit, at, SCONTEXT_BYTES, SLOT.CONTEXT);
     step<T>(unit, STRUCTURE.SCONTEXT, 0, 0, at, index, context, 4);
-    // § C4
+    // § SCT.1
     if (check<T>(unit, CHECK.SCT_1, isMissing<T>(context))) {
       return fault<T>(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
     }
     if (notes<T>()) store<u64>(met(unit, IOTLB_ORIGIN.CONTEXT), at);
     const entry = load<u64>(context);
-    // § C5, C6
+    // § SCT.2
     if (check<T>(unit, CHECK.SCT_2, !has(entry, SCONTEXT.P))) {
       return fault<T>(result, flags, CHECK.SCT_2, entry, at, entry, 0, 0);
     }
-    // § C7
+    // § SCT.3
     if (check<T>(unit, CHECK.SCT_3, meets4(context, unit + VTD.SCONTEXT_R0))) {
       return fault<T>(result, flags, CHECK.SCT_3, entry, at, entry, 0, 0);
     }
@@ -92,32 +92,32 @@ function passGate<T>(
   const kind = uncommon<T>(flags);
   const withPasid = (flags & REQUEST_FLAG.PASID) != 0;
   const entersTables = withPasid && !(kind & REQUEST_FLAG.TRANSLATED);
-  // § C8
+  // § SCT.4.1
   const ungranted = (entry & (mask(SCONTEXT.PRE) | mask(SCONTEXT.DTE))) == mask(SCONTEXT.PRE);
   if (check<T>(unit, CHECK.SCT_4_1, ungranted)) return refuse<T>(result, flags, CHECK.SCT_4_1, entry);
   if (check<T>(unit, CHECK.SCT_4_2, ridPasid >> pasidBits != 0)) return refuse<T>(result, flags, CHECK.SCT_4_2, entry);
   // The rule is not for requests that PASIDE = 0 stops by itself.
   const pointless = (entry & (mask(SCONTEXT.EPTR) | mask(SCONTEXT.PASIDE))) == mask(SCONTEXT.EPTR);
   if (check<T>(unit, CHECK.SCT_4_3, pointless && !entersTables)) return refuse<T>(result, flags, CHECK.SCT_4_3, entry);
-  // § C9, C10
+  // § SCT.5
   if (kind & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED)) {
     if (check<T>(unit, CHECK.SCT_5, !has(entry, SCONTEXT.DTE))) return refuse<T>(result, flags, CHECK.SCT_5, entry);
   } else if (kind & REQUEST_FLAG.PAGE_REQUEST) {
     if (check<T>(unit, CHECK.SCT_8, !has(entry, SCONTEXT.PRE))) return refuse<T>(result, flags, CHECK.SCT_8, entry);
   }
   if (withPasid) {
-    // § C11, C12
+    // § SCT.6
     if (entersTables) {
       if (check<T>(unit, CHECK.SCT_6, !has(entry, SCONTEXT.PASIDE))) return refuse<T>(result, flags, CHECK.SCT_6, entry);
     } else {
       if (check<T>(unit, CHECK.SCT_10, !has(entry, SCONTEXT.EPTR))) return refuse<T>(result, flags, CHECK.SCT_10, entry);
     }
-    // § C13: not listed for page requests, which C14 stops.
+    // § SGN.10: not listed for page requests, which C14 stops.
     const tooWide = pasid >> load<u32>(unit, VTD.PASID_BITS) != 0 && !(kind & REQUEST_FLAG.PAGE_REQUEST);
     if (check<T>(unit, CHECK.SGN_10, tooWide)) return refuse<T>(result, flags, CHECK.SGN_10, entry);
-    // § C14
+    // § SCT.7
     if (check<T>(unit, CHECK.SCT_7, pasid >> pasidBits != 0)) return refuse<T>(result, flags, CHECK.SCT_7, entry);
-    // § C15: where there is no RID_PASID field (RPS = 0), PASID 0 is one like any other.
+    // § SCT.9: where there is no RID_PASID field (RPS = 0), PASID 0 is one like any other.
     const taken = pasid == ridPasid && has(load<u64>(unit, VTD.ECAP), ECAP.RPS);
     if (check<T>(unit, CHECK.SCT_9, taken)) return refuse<T>(result, flags, CHECK.SCT_9, entry);
   }

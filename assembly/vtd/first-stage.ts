@@ -1,7 +1,7 @@
 /**
  * First-stage translation, alone or on top of a second stage.
  *
- * VT-d rev 5.10, 3.6 "First-Stage Translation", 3.8 "Nested Translation" and 9.8 "First-Stage Paging
+ * VT-d rev 5.10, 3.6 "First-Stage Translation", 3.8 "Nested Translation" and 9.7 "First-Stage Paging
  * Entries"; conditions SFS.*, SGN.1, SGN.2 and SGN.6.
  */
 import { valueOf } from "../caches";
@@ -41,7 +41,7 @@ export function firstStage<T, N>(
 ): u64 {
   const control = word(pasid, PASID.FSPTPTR);
   const top = FSPM_BASE_LEVELS + <i32>get(control, PASID.FSPM);
-  // § F1: canonical, so that either half ends at the limit.
+  // § SGN.1: canonical, so that either half ends at the limit.
   const isBeyond = folded(input) >= element(unit + VTD.FS_LIMIT, <u32>get(control, PASID.FSPM));
   if (check<T>(unit, CHECK.SGN_1, isBeyond)) {
     faultOfRequest<T>(result, flags, CHECK.SGN_1, met);
@@ -68,13 +68,13 @@ export function firstStage<T, N>(
   while (true) {
     let at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
     if (isFloat<N>()) {
-      // § F2
+      // § 3.8
       at = locate<T>(unit, result, flags, met, pasid, at, level, top);
       if (at == NOWHERE) return NO_LEAF;
     }
     const ptr = fetch<T>(unit, at, 8, SLOT.FSPTE);
     step<T>(unit, STRUCTURE.FSPTE, 1, level, at, (at & mask(TABLE_OFFSET.ENTRY)) >> PTE_SHIFT, ptr, 1);
-    // § F3, F4
+    // § SFS.4
     if (check<T>(unit, level == top ? CHECK.SFS_4 : CHECK.SFS_1, isMissing<T>(ptr))) {
       fault<T>(result, flags, level == top ? CHECK.SFS_4 : CHECK.SFS_1, met, at, 0, 1, level);
       return NO_LEAF;
@@ -82,18 +82,18 @@ export function firstStage<T, N>(
     entry = load<u64>(ptr);
     // `Fast` looks at the whole path at once, when it has reached the end.
     if (marks<T>()) {
-      // § F5
+      // § SFS.2
       if (check<T>(unit, CHECK.SFS_2, !has(entry, FSPTE.P))) {
         fault<T>(result, flags, CHECK.SFS_2, met, at, entry, 1, level);
         return NO_LEAF;
       }
-      // § F6
+      // § SFS.3
       if (check<T>(unit, CHECK.SFS_3, (entry & reservedIn<N>(unit, entry, level)) != 0)) {
         fault<T>(result, flags, CHECK.SFS_3, met, at, entry, 1, level);
         return NO_LEAF;
       }
       if (isFloat<N>()) {
-        // § F7
+        // § SFS.5
         const address = level == 1 || has(entry, FSPTE.PS) ? pageAddress(entry, shift) : entry & mask(FSPTE.ADDR);
         if (check<T>(unit, CHECK.SFS_5, (address & beyondSecondStage(unit, pasid)) != 0)) {
           fault<T>(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
@@ -115,7 +115,7 @@ export function firstStage<T, N>(
   }
   if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.FS, top, level);
   if (!marks<T>()) {
-    // § F5 to F7; a table's mask is the same on all levels where PS = 0 makes it one
+    // § SFS.2, SFS.3, SFS.5; a table's mask is the same on all levels where PS = 0 makes it one
     let odd = (~granted & mask(FSPTE.P)) | (entry & reservedIn<N>(unit, entry, level)) |
       (above & reservedIn<N>(unit, 0, LOWEST_TABLE));
     if (isFloat<N>()) odd |= (above & mask(FSPTE.ADDR) | pageAddress(entry, shift)) & beyondSecondStage(unit, pasid);
@@ -123,12 +123,12 @@ export function firstStage<T, N>(
   }
   const along = mask(FSPTE.RW) | mask(FSPTE.US) | mask(FSPTE.A) | mask(FSPTE.EA);
   const leaf = (entry & ~(along | mask(LEAF.SHIFT))) | (granted & along) | place(LEAF.SHIFT, shift + PTE_SHIFT);
-  // § F8
+  // § SGN.2
   if (check<T>(unit, CHECK.SGN_2, both(!has(granted, FSPTE.US), !(flags & REQUEST_FLAG.PRIVILEGED)))) {
     fault<T>(result, flags, CHECK.SGN_2, met, 0, entry, 1, level);
     return NO_LEAF;
   }
-  // § F9: a translation request is told what is left instead.
+  // § SGN.6: a translation request is told what is left instead.
   const writable = firstStageWritable(leaf, flags, control);
   const needsWrite = both((flags & REQUEST_FLAG.WRITE) != 0, !(uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION));
   if (check<T>(unit, CHECK.SGN_6, both(needsWrite, !writable))) {
@@ -182,13 +182,13 @@ function mayMark<T, N>(
   unit: usize, result: usize, flags: u32, met: u64, pasid: usize, top: i32, level: i32, owed: u64,
 ): bool {
   const path = unit + VTD.FS_PATH;
-  // § F10
+  // § SFS.9
   if (check<T>(unit, CHECK.SFS_9, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
     fault<T>(result, flags, CHECK.SFS_9, met, load<u64>(path + level * PATH_STEP), 0, 1, level);
     return false;
   }
   if (isFloat<N>()) {
-    // § 3.9: the second stage must let the entries be written.
+    // § SFS.8: the second stage must let the entries be written.
     const everywhere = owed & ~mask(FSPTE.D);
     const writable = pathIsWritable(path, top, level, everywhere, owed);
     if (check<T>(unit, CHECK.SFS_8, !writable)) {

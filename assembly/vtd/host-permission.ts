@@ -1,7 +1,7 @@
 /**
  * Host permission table: which host addresses a device may name in translated requests.
  *
- * VT-d rev 5.10, 3.10 "Host Permission Table" and 9.11 to 9.14; conditions SPT.9 and HPT.*.
+ * VT-d rev 5.10, 4.2.4 "Host Permission Table" and 9.12; conditions SPT.9 and HPT.*.
  */
 import { get, has, mask, word } from "../bits";
 import { ANSWER, REQUEST_FLAG, RESULT } from "../layout/core";

@@ -1,7 +1,7 @@
 /**
  * Legacy mode: root entry, context entry, second stage or pass-through.
  *
- * VT-d rev 5.10, 3.3 "Translation Structures for Legacy Mode", 9.1 and 9.3 "Root and Context Entry";
+ * VT-d rev 5.10, 3.4.2 "Legacy Mode Address Translation", 9.1 and 9.3 "Root and Context Entry";
  * conditions LRT.*, LCT.* and LGN.*.
  */
 import { element, get, has, mask, put, word } from "../bits";
@@ -39,22 +39,22 @@ export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, r
   if (tt == TT.PASS_THROUGH || flags & REQUEST_FLAG.TRANSLATED) {
     return untranslated<T>(unit, result, flags, address, entry, tags);
   }
-  // § L12
+  // § S.1, S.2
   if (flags & REQUEST_FLAG.TRANSLATION && isInterruptAddress(address)) {
     return interruptCompletion(unit, result, flags, address, PAGE_SHIFT);
   }
-  // § L15
+  // § LGN.1.1
   const beyond = element(unit + VTD.SS_BEYOND, aw);
   if (check<T>(unit, CHECK.LGN_1_1, (address & beyond) != 0)) {
     return faultOfRequest<T>(result, flags, CHECK.LGN_1_1, entry);
   }
-  // § L16
+  // § 3.7
   const root = entry & mask(CONTEXT.SSPTPTR);
   const leaf = secondStage<T, Legacy>(unit, result, flags, entry, root, aw, did, address);
   if (leaf == NO_LEAF) return failure<T>(result);
   const refused = secondStageRefuses<T, Legacy>(unit, flags, leaf);
   if (refused) return fault<T>(result, flags, refused, entry, 0, leaf, 2, 0);
-  // § L17
+  // § LGN.4
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
   if (check<T>(unit, CHECK.LGN_4, endsInInterruptRange<T>(flags, output, shift))) {
@@ -79,18 +79,18 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
   const rootAt = load<u64>(unit, VTD.ROOT_TABLE) + bus * ROOT_BYTES;
   const rootPtr = fetch<T>(unit, rootAt, ROOT_BYTES, SLOT.ROOT);
   step<T>(unit, STRUCTURE.ROOT, 0, 0, rootAt, bus, rootPtr, 2);
-  // § L1
+  // § LRT.1
   if (check<T>(unit, CHECK.LRT_1, isMissing<T>(rootPtr))) {
     fault<T>(result, flags, CHECK.LRT_1, 0, rootAt, 0, 0, 0);
     return 0;
   }
   const root = load<u64>(rootPtr);
-  // § L2
+  // § LRT.2
   if (check<T>(unit, CHECK.LRT_2, !has(root, ROOT.P))) {
     fault<T>(result, flags, CHECK.LRT_2, 0, rootAt, root, 0, 0);
     return 0;
   }
-  // § L3
+  // § LRT.3
   const rootReserved = (root & load<u64>(unit, VTD.ROOT_R0)) | word(rootPtr, ROOT_RESERVED.R1);
   if (check<T>(unit, CHECK.LRT_3, rootReserved != 0)) {
     fault<T>(result, flags, CHECK.LRT_3, 0, rootAt, root, 0, 0);
@@ -100,19 +100,19 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
   const at = (root & mask(ROOT.CTP)) + index * CONTEXT_BYTES;
   const ptr = fetch<T>(unit, at, CONTEXT_BYTES, SLOT.CONTEXT);
   step<T>(unit, STRUCTURE.CONTEXT, 0, 0, at, index, ptr, 2);
-  // § L4
+  // § LCT.1
   if (check<T>(unit, CHECK.LCT_1, isMissing<T>(ptr))) {
     fault<T>(result, flags, CHECK.LCT_1, 0, at, 0, 0, 0);
     return 0;
   }
   if (notes<T>()) store<u64>(met(unit, IOTLB_ORIGIN.CONTEXT), at);
   const entry = load<u64>(ptr);
-  // § L5, L6
+  // § LCT.2
   if (check<T>(unit, CHECK.LCT_2, !has(entry, CONTEXT.P))) {
     fault<T>(result, flags, CHECK.LCT_2, entry, at, entry, 0, 0);
     return 0;
   }
-  // § L7
+  // § LCT.3
   if (check<T>(unit, CHECK.LCT_3, hasReserved(unit, entry, word(ptr, CONTEXT.DID)))) {
     fault<T>(result, flags, CHECK.LCT_3, entry, at, entry, 0, 0);
     return 0;
@@ -139,13 +139,13 @@ function illegalType<T>(unit: usize, flags: u32, tt: i32, aw: i32): u32 {
   const legal = tt == TT.SECOND_STAGE ||
     (tt == TT.SECOND_STAGE_ATS && has(ecap, ECAP.DT)) ||
     (tt == TT.PASS_THROUGH && has(ecap, ECAP.PT));
-  // § L8
+  // § LCT.4.2
   if (check<T>(unit, CHECK.LCT_4_2, !legal)) return CHECK.LCT_4_2;
-  // § L9
+  // § LCT.4.1
   const supported = ((load<u32>(unit, VTD.AWS) >> aw) & 1) != 0;
   const wide = tt != TT.PASS_THROUGH || aw == load<i32>(unit, VTD.WIDEST_AW);
   if (check<T>(unit, CHECK.LCT_4_1, !supported || !wide)) return CHECK.LCT_4_1;
-  // § L10
+  // § LCT.5
   if (flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED)) {
     if (check<T>(unit, CHECK.LCT_5, tt != TT.SECOND_STAGE_ATS)) return CHECK.LCT_5;
   }

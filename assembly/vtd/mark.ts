@@ -1,7 +1,7 @@
 /**
  * Accessed, extended-accessed and dirty bits: set by compare-exchange in the entries a walk has used.
  *
- * VT-d rev 5.10, 3.6.2 and 3.7.2 "Access Rights and Accessed/Dirty Flags". If somebody changed an
+ * VT-d rev 5.10, 3.6.2 and 3.7.2 "Accessed and Dirty Flags". If somebody changed an
  * entry since it was read, the walk starts over, a bounded number of times.
  */
 import { REQUEST_FLAG } from "../layout/core";
@@ -33,7 +33,7 @@ export function markPath<T>(
         return START_OVER;
       }
     }
-    // § S10, F11
+    // § SFS.10, SSS.6
     if (check<T>(unit, failure, done == BUS_ERROR || done == CHANGED_MEANWHILE)) {
       return fault<T>(result, flags, failure, met, address, entry, stage, level);
     }

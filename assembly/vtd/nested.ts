@@ -75,7 +75,7 @@ export function secondStageMayMark<T>(
 }
 
 function mayMark<T>(unit: usize, result: usize, flags: u32, met: u64, pasid: usize, leaf: u64): bool {
-  // § S9
+  // § SSS.5
   if (check<T>(unit, CHECK.SSS_5, !has(word(pasid, PASID.PWSNP), PASID.PWSNP))) {
     const level = leafLevel(leaf);
     fault<T>(result, flags, CHECK.SSS_5, met, load<u64>(unit + VTD.SS_PATH + level * PATH_STEP), leaf, 2, level);

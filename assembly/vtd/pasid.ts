@@ -23,17 +23,17 @@ export function walkDirectory<T>(
   const at = (context & mask(SCONTEXT.PASIDDIRPTR)) + index * PASIDDIR_BYTES;
   const ptr = fetch<T>(unit, at, PASIDDIR_BYTES, SLOT.PASIDDIR);
   step<T>(unit, STRUCTURE.PASIDDIR, 0, 0, at, index, ptr, 1);
-  // § P1
+  // § SPD.1
   if (check<T>(unit, CHECK.SPD_1, isMissing<T>(ptr))) {
     return fault<T>(result, flags, CHECK.SPD_1, context, at, 0, 0, 0);
   }
   if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.DIRECTORY), at);
   const entry = load<u64>(ptr);
-  // § P2, P3
+  // § SPD.2
   if (check<T>(unit, CHECK.SPD_2, !has(entry, PASIDDIR.P))) {
     return fault<T>(result, flags, CHECK.SPD_2, context | entry, at, entry, 0, 0);
   }
-  // § P4
+  // § SPD.3
   if (check<T>(unit, CHECK.SPD_3, (entry & load<u64>(unit, VTD.PASIDDIR_R0)) != 0)) {
     return fault<T>(result, flags, CHECK.SPD_3, context | entry, at, entry, 0, 0);
   }
@@ -51,21 +51,21 @@ function walkTable<T>(
   const ptr = fetch<T>(unit, at, PASID_BYTES, SLOT.PASID);
   step<T>(unit, STRUCTURE.PASID, 0, 0, at, index, ptr, 8);
   const met = context | directory;
-  // § P5
+  // § SPT.1
   if (check<T>(unit, CHECK.SPT_1, isMissing<T>(ptr))) {
     return fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
   }
   if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.PASID), at);
   const entry = load<u64>(ptr);
-  // § P6
+  // § SPT.2
   if (check<T>(unit, CHECK.SPT_2, !has(entry, PASID.P))) {
     return fault<T>(result, flags, CHECK.SPT_2, met | entry, at, entry, 0, 0);
   }
-  // § P7
+  // § SPT.3
   if (check<T>(unit, CHECK.SPT_3, hasReserved(unit, ptr, has(context, SCONTEXT.HPTE)))) {
     return fault<T>(result, flags, CHECK.SPT_3, met | entry, at, entry, 0, 0);
   }
-  // § P8
+  // § SPT.4
   if (marks<T>()) {
     const illegal = illegalType<T>(unit, ptr, entry);
     if (illegal) return fault<T>(result, flags, illegal, met | entry, at, entry, 0, 0);

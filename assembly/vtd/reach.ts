@@ -1,7 +1,7 @@
 /**
  * Lists everything that one set of VT-d page tables maps: the walk of every address, made once an entry.
  *
- * VT-d rev 5.10, 3.6 to 3.8, 9.8 and 9.10. An entry maps what a request for it would be granted; accessed
+ * VT-d rev 5.10, 3.6 to 3.8, 9.7 and 9.8. An entry maps what a request for it would be granted; accessed
  * and dirty bits are not set but count as settable where the unit may set them, as for a probing walk.
  */
 import { element, get, has, mask, word } from "../bits";
@@ -84,7 +84,7 @@ function openPiece(state: usize, unit: usize, frame: usize, slot: i32): void {
     return;
   }
   const level = load<u32>(frame, FRAME.LEVEL);
-  // § F2
+  // § 3.8
   const host = locate<Exact>(unit, state + REACH.RESULT, LOOK, 0, state + REACH.ENTRY, at, level, level);
   readPiece(state, unit, frame, slot, host, host == NOWHERE);
   const writable = load<u64>(unit + VTD.FS_PATH + level * PATH_STEP, PATH.WRITABLE);
@@ -100,21 +100,21 @@ function descend(state: usize, frame: usize, table: u64, input: u64, held: u64, 
   push(state, table, input, held, isStuck, PIECE_ENTRIES, level - 1, shiftAt(level - 1));
 }
 
-/** § S4 to S11 for one entry. */
+/** § SSS.1 to SSS.3 for one entry. */
 function secondEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
   const input = inputOf(frame);
   const level = load<u32>(frame, FRAME.LEVEL);
   const rights = load<u64>(unit, VTD.SS_RIGHTS);
   const limit = load<u64>(state, REACH.LIMIT);
   const isOutside = limit != 0 && input >= limit;
-  // § S4
+  // § SSS.2
   if (isOutside || !(entry & rights)) {
     advance(frame);
     return;
   }
   const isLeaf = level == 1 || has(entry, SSPTE.PS);
   const granted = load<u64>(frame, FRAME.HELD) & entry;
-  // § S5, S6
+  // § SSS.3, SSS.2
   if ((entry & element(unit + VTD.SS_R, 2 * level + <u32>get(entry, SSPTE.PS))) || !(granted & rights)) {
     count(state, REACH.REFUSED);
     advance(frame);
@@ -131,7 +131,7 @@ function secondEntry(state: usize, unit: usize, frame: usize, entry: u64): void 
   advance(frame);
 }
 
-/** § S9: what a second-stage leaf still serves where its accessed or dirty bit would have to be set. */
+/** § 3.7.2: what a second-stage leaf still serves where its accessed or dirty bit would have to be set. */
 function markable(state: usize, granted: u64, entry: u64): u32 {
   const pasid = state + REACH.ENTRY;
   if (!has(word(pasid, PASID.SSADE), PASID.SSADE) || has(word(pasid, PASID.PWSNP), PASID.PWSNP)) return BOTH;
@@ -139,12 +139,12 @@ function markable(state: usize, granted: u64, entry: u64): u32 {
   return has(entry, SSPTE.D) ? BOTH : PERMISSION.READ;
 }
 
-/** § F5 to F12 for one entry. */
+/** § SFS.1 to SFS.5 for one entry. */
 function firstEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
   const level = load<u32>(frame, FRAME.LEVEL);
   const nested = load<u32>(state, REACH.KIND) == REACH_KIND.NESTED;
   const shift = <u64>load<u32>(frame, FRAME.SHIFT);
-  // § F5
+  // § SFS.2
   if (!has(entry, FSPTE.P)) {
     advance(frame);
     return;
@@ -154,7 +154,7 @@ function firstEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
   const address = entry & mask(FSPTE.ADDR) & (isLeaf ? ~(((<u64>1) << shift) - 1) : -1);
   const pasid = state + REACH.ENTRY;
   const aw = <i32>get(word(pasid, PASID.AW), PASID.AW);
-  // § F6, F7
+  // § SFS.3, SFS.5
   if (
     entry & element(masks, 2 * level + <u32>get(entry, FSPTE.PS)) ||
     (nested && (address & element(unit + VTD.SS_BEYOND, aw)) != 0)
@@ -180,7 +180,7 @@ function firstEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
     descend(state, frame, address, input, granted, inherited, isStuck);
     return;
   }
-  // § F10: bits that are owed must be settable
+  // § 3.6.2: bits that are owed must be settable
   const snooped = has(word(pasid, PASID.PWSNP), PASID.PWSNP);
   let serves: u32 = 0;
   if ((granted & accessed) == accessed || (snooped && !isStuck)) {
@@ -188,7 +188,7 @@ function firstEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
     serves = PERMISSION.READ | (dirty ? PERMISSION.WRITE : 0);
   }
   const written = has(granted, FSPTE.RW) ? BOTH : PERMISSION.READ;
-  // § F8, F9
+  // § SGN.2, SGN.6
   const user = has(granted, FSPTE.US) ? serves & written : 0;
   const privileged = serves & (has(control, PASID.WPE) ? written : BOTH);
   if (nested) {
@@ -199,7 +199,7 @@ function firstEntry(state: usize, unit: usize, frame: usize, entry: u64): void {
   advance(frame);
 }
 
-/** § F1: the upper half of the top table is the upper half of the address space. */
+/** § 3.6: the upper half of the top table is the upper half of the address space. */
 // @ts-ignore: decorator
 @inline
 function canonical(control: u64, input: u64): u64 {
@@ -238,7 +238,7 @@ function throughSecond(
   advance(frame);
 }
 
-/** One page, or a part of it, without what lies in the interrupt range: § F12, SGN.8. */
+/** One page, or a part of it, without what lies in the interrupt range: § SGN.8. */
 function leaf(state: usize, input: u64, output: u64, size: u64, shift: u64, user: u32, privileged: u32): void {
   count(state, REACH.LEAVES);
   const rights = (user | (privileged << (RIGHTS.PRIVILEGED & 0xff))) & load<u32>(state, REACH.MASK);

@@ -35,18 +35,18 @@ export function walkPasid<T>(
   if (isCached<T>()) keepContext(unit, flags, sid, true, context, SCONTEXT_BYTES);
   let id = pasid;
   let kind = flags;
-  // § C16
+  // § 9.4
   if (!(flags & REQUEST_FLAG.PASID)) {
     const rid = word(context, SCONTEXT.RID_PASID);
     id = <u32>get(rid, SCONTEXT.RID_PASID);
     kind &= ~(REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED);
     if (has(rid, SCONTEXT.RID_PRIV)) kind |= REQUEST_FLAG.PRIVILEGED;
-    // § 3.2, S.1, S.2
+    // § S.1, S.2
     if (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATION && isInterruptAddress(address)) {
       return interruptCompletion(unit, result, flags, address, PAGE_SHIFT);
     }
   }
-  // § C17
+  // § 4.2.5
   if (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATED && !has(contextEntry, SCONTEXT.HPTE)) {
     return translated<T>(unit, result, flags, address, contextEntry);
   }
@@ -67,26 +67,26 @@ export function walkEntry<T>(
   const met = above | control;
   const others = REQUEST_FLAG.PAGE_REQUEST | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED;
   if (kind & others) {
-    // § P9
+    // § 7.4.1
     if (uncommon<T>(flags) & REQUEST_FLAG.PAGE_REQUEST) {
       return succeed<T>(unit, result, ANSWER.SUCCESS, address, PAGE_SHIFT, 0, 0, tagsOf(entry), id, 0);
     }
-    // § C18
+    // § 4.2.5
     if (uncommon<T>(flags) & REQUEST_FLAG.TRANSLATED) {
       return checkHostPermission<T>(unit, result, flags, met, entry, address, id);
     }
-    // § P10
+    // § SPT.5
     if (uncommon<T>(kind) & REQUEST_FLAG.EXECUTE) {
       const unsupported = !has(load<u64>(unit, VTD.ECAP), ECAP.ERS);
       if (check<T>(unit, CHECK.SPT_5, unsupported)) return fault<T>(result, flags, CHECK.SPT_5, met, 0, control, 0, 0);
     }
-    // § P11
+    // § SPT.6
     if (kind & REQUEST_FLAG.PRIVILEGED) {
       const refused = !has(word(entry, PASID.SRE), PASID.SRE);
       if (check<T>(unit, CHECK.SPT_6, refused)) return fault<T>(result, flags, CHECK.SPT_6, met, 0, control, 0, 0);
     }
   }
-  // § P13
+  // § 9.6
   switch (typeOf(unit, control)) {
     case PGTT.FIRST_STAGE: return walkFirstStage<T>(unit, result, kind, flags, met, entry, address, id);
     case PGTT.SECOND_STAGE: return walkSecondStage<T>(unit, result, kind, met, entry, address, id);
@@ -106,7 +106,7 @@ function walkFirstStage<T>(
   if (leaf == NO_LEAF) return failure<T>(result);
   const shift = leafShift(leaf);
   const output = outputAddress(leaf, shift, address);
-  // § F12
+  // § SGN.8
   if (outputCheck<T>(unit, flags, output, shift)) return fault<T>(result, flags, outputRule<T>(flags), met, output, leaf, 1, 0);
   if (marks<T>()) {
     const unmarked = markFirstStage<T>(unit, result, flags, met, entry, leaf);
@@ -129,7 +129,7 @@ function walkSecondStage<T>(
 ): u32 {
   const control = load<u64>(entry);
   const aw = <i32>get(control, PASID.AW);
-  // § S1
+  // § SGN.5
   if (check<T>(unit, CHECK.SGN_5, (address & element(unit + VTD.SS_BEYOND, aw)) != 0)) {
     return faultOfRequest<T>(result, flags, CHECK.SGN_5, met);
   }

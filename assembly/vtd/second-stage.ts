@@ -1,7 +1,7 @@
 /**
  * Second-stage translation: legacy mode, scalable mode, and below a first stage.
  *
- * VT-d rev 5.10, 3.7 "Second-Stage Translation" and 9.10 "Second-Stage Paging Entries"; conditions
+ * VT-d rev 5.10, 3.7 "Second-Stage Translation" and 9.8 "Second-Stage Paging Entries"; conditions
  * LCT.4.3, LSS.*, LGN.2 and LGN.3 in legacy mode, SSS.* in scalable mode.
  */
 import { valueOf } from "../caches";
@@ -61,7 +61,7 @@ export function secondStage<T, M>(
     const at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
     const ptr = fetch<T>(unit, at, 8, SLOT.SSPTE);
     step<T>(unit, STRUCTURE.SSPTE, 2, level, at, (at & mask(TABLE_OFFSET.ENTRY)) >> PTE_SHIFT, ptr, 1);
-    // § S2, S3
+    // § SSS.1, SSS.4
     if (check<T>(unit, accessCheck<M>(level == top), isMissing<T>(ptr))) {
       fault<T>(result, flags, accessCheck<M>(level == top), met, at, 0, 2, level);
       return NO_LEAF;
@@ -70,17 +70,17 @@ export function secondStage<T, M>(
     granted &= entry;
     // `Fast` looks at the whole path at once, when it has reached the end.
     if (marks<T>()) {
-      // § S4
+      // § SSS.2, LGN.2, LGN.3
       if (check<T>(unit, rightsCheck<M>(flags), !(entry & rights))) {
         fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
         return NO_LEAF;
       }
-      // § S5
+      // § LSS.2
       if (check<T>(unit, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, (entry & reservedIn(unit, entry, level)) != 0)) {
         fault<T>(result, flags, isFloat<M>() ? CHECK.LSS_2 : CHECK.SSS_3, met, at, entry, 2, level);
         return NO_LEAF;
       }
-      // § S6
+      // § SSS.2, LGN.2, LGN.3
       if (check<T>(unit, rightsCheck<M>(flags), !(granted & rights))) {
         fault<T>(result, flags, rightsCheck<M>(flags), met, at, entry, 2, level);
         return NO_LEAF;
@@ -99,7 +99,7 @@ export function secondStage<T, M>(
   }
   if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.SS, top, level);
   if (!marks<T>()) {
-    // § S4 to S6; a table's mask is the same on all levels where PS = 0 makes it one
+    // § SSS.2, SSS.3; a table's mask is the same on all levels where PS = 0 makes it one
     if ((entry & reservedIn(unit, entry, level)) | (above & reservedIn(unit, 0, LOWEST_TABLE))) return NO_LEAF;
     if (!(granted & rights)) return NO_LEAF;
   }
@@ -141,10 +141,10 @@ export function secondStageRefuses<T, M>(unit: usize, flags: u32, leaf: u64): u3
   // REQUEST_FLAG.READ and WRITE are where PERMISSION has READ and WRITE.
   const missing = flags & (PERMISSION.READ | PERMISSION.WRITE) & ~rights;
   if (!marks<T>()) return missing;
-  // § S7
+  // § LGN.2
   const noWrite = isFloat<M>() ? CHECK.LGN_2 : CHECK.SGN_6;
   if (check<T>(unit, noWrite, (missing & PERMISSION.WRITE) != 0)) return noWrite;
-  // § S8
+  // § LGN.3
   const noRead = isFloat<M>() ? CHECK.LGN_3 : CHECK.SGN_7;
   const mayWrite = (rights & PERMISSION.WRITE) != 0;
   const refused = (missing & PERMISSION.READ) != 0 && !(mayWrite && mayReadNothing(unit, flags));

@@ -1,7 +1,7 @@
 /**
  * Translation through the IOTLB, and the other caches behind it.
  *
- * VT-d rev 5.10, 6.2.3 "IOTLB". A hit needs nothing but the request. What is not held is walked: fast
+ * VT-d rev 5.10, 6.2.4 "IOTLB". A hit needs nothing but the request. What is not held is walked: fast
  * where the IOTLB is all there is, else with what the caches behind it hold in place of memory.
  */
 import { drop, find, insert, originOf, place } from "../caches";

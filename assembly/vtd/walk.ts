@@ -1,7 +1,7 @@
 /**
  * The walker's entry: what is decided before any table is read, then the mode's walk.
  *
- * VT-d rev 5.10, 3.2 "Address types", 3.14 "Handling Requests to Interrupt Address Range", 11.4.6
+ * VT-d rev 5.10, 4.1 "Device-TLB Operation", 3.15 "Handling Requests to Interrupt Address Range", 11.4.5
  * "Root Table Address Register"; conditions RTA.*.
  *
  * Where the architecture leaves the order of effects open, this walker sets accessed and dirty bits
@@ -108,7 +108,7 @@ function walk<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, re
   let asked = flags;
   if (flags & REQUEST_FLAG.TRANSLATION && asksForWrite(unit, flags)) asked |= REQUEST_FLAG.WRITE;
   if (mode == VTD_MODE.SCALABLE) {
-    // § 2.5
+    // § RTA.5
     if (flags & REQUEST_FLAG.EXECUTE && executeIsGone<T>(unit, flags)) {
       return faultOfRequest<T>(result, flags, CHECK.RTA_5, 0);
     }
@@ -127,19 +127,19 @@ function asksForWrite(unit: usize, flags: u32): bool {
 /** Stages 0 and 1: ADMITTED, or the fault reason (0 = none) with `result` written. */
 function admit<T>(unit: usize, result: usize, flags: u32, address: u64): u32 {
   const kind = flags & (REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST);
-  // § 0.2
+  // § AT
   const write = (flags & REQUEST_FLAG.TRANSLATION) != 0 && (flags & REQUEST_FLAG.WRITE) != 0;
   if (check<T>(unit, CHECK.AT, write)) return faultOfRequest<T>(result, flags, CHECK.AT, 0);
-  // § 0.3
+  // § PTRS
   const translatedWithPasid = REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PASID;
   const unknown = (flags & translatedWithPasid) == translatedWithPasid && !has(load<u64>(unit, VTD.ECAP), ECAP.PTRS);
   if (check<T>(unit, CHECK.PTRS, unknown)) return faultOfRequest<T>(result, flags, CHECK.PTRS, 0);
-  // § 3.2
+  // § S.1, S.2
   if (!kind && !(flags & REQUEST_FLAG.PASID) && isInterruptAddress(address)) {
     return interruptAddress<T>(unit, result, flags, address);
   }
   if (load<u32>(unit, VTD.MODE) != VTD_MODE.OFF) return ADMITTED;
-  // § 0.5, 0.6
+  // § TES
   if (check<T>(unit, CHECK.TES, kind != 0)) return faultOfRequest<T>(result, flags, CHECK.TES, 0);
   return bypass(unit, result, address, 0, 0, ANSWER.SUCCESS);
 }
