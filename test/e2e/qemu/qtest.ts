@@ -9,6 +9,7 @@ const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 /** A command; `read*` are answered with a value, the others with 0. */
 export const command = {
   write32: (address: bigint, value: number | bigint): string => `writel ${hex(address)} ${hex(value)}`,
+  clear: (address: bigint, bytes: number): string => `memset ${hex(address)} ${bytes} 0`,
   write64: (address: bigint, value: bigint): string => `writeq ${hex(address)} ${hex(value)}`,
   read32: (address: bigint): string => `readl ${hex(address)}`,
   read64: (address: bigint): string => `readq ${hex(address)}`,

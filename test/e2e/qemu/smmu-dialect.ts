@@ -138,7 +138,9 @@ export class SmmuDialect {
     }
     if (outcome.stage === 2 && outcome.class === 1) {
       departures.push("nested-table-fault-is-stage-1");
-      return this.#event(ask, steps, { code: outcome.code, stage: 1, class: 1 });
+      const isFollowed = outcome.check === "PTE.address" && ste !== undefined && isTable(steps, ste, 2);
+      if (isFollowed) departures.push("table-address-size-unchecked");
+      return this.#event(ask, steps, { code: isFollowed ? 0x0b : outcome.code, stage: 1, class: 1 });
     }
     if (outcome.check === "PTE.address") return this.#wideDescriptor(ask, trace, outcome.stage, departures);
     if (outcome.code === 0x02 && !outcome.recorded) departures.push("recinvsid-ignored");

@@ -16,6 +16,7 @@ export const DEVICES: readonly Range[] = [
 ];
 
 const ECAM = 0x40_1000_0000n;
+const DEVICE_TREE_BYTES = 0x20_0000;
 const BARS = 0x1000_0000;
 const ROOT = [0x18, 0x40, 0x88, 0xf0, 0xf7];
 const BEHIND = [0, 3];
@@ -39,7 +40,8 @@ export async function startSmmu(machine: string, buses: readonly number[]): Prom
     command.write32(ECAM + BigInt(sid * 0x1000 + offset), value >>> 0),
   ];
   const { devices, commands } = enumerate(topology, BARS, config);
-  await qtest.batch(commands);
+  // QEMU puts its device tree at the start of RAM.
+  await qtest.batch([command.clear(GIBIBYTE, DEVICE_TREE_BYTES), ...commands]);
   const registers = [0x00n, 0x04n, 0x0cn, 0x14n, 0x1cn].map((offset) => command.read32(UNIT + offset));
   const [IDR0 = 0, IDR1 = 0, IDR3 = 0, IDR5 = 0, AIDR = 0] = (await qtest.batch(registers)).map(Number);
   return { qtest, devices, ids: { IDR0, IDR1, IDR3, IDR5, AIDR } };
