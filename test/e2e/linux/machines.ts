@@ -90,7 +90,7 @@ const SVA_FAULTS: readonly Check[] = [
   [
     "kernel logs after munmap: reason 0x71 at the page",
     ({ lines }) => {
-      const address = lines.map((line) => /code of after munmap: 0x71 at 0x(\w+)/.exec(line)?.[1]).find(Boolean);
+      const address = lines.map((line) => /e2e: unmapped memory: 0x(\w+)/.exec(line)?.[1]).find(Boolean);
       return lines.some((line) =>
         line.includes(`DMA Read PASID 0x1] Request device [${DEVICE}] fault addr 0x${address} [fault reason 0x71]`),
       );
