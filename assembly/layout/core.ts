@@ -137,7 +137,6 @@ export enum RESULT {
   /** u64 first word of the entry at fault. */
   ENTRY = 56,
 }
-export const RESULT_FAULT_PART = 32;
 export const RESULT_BYTES = 64;
 
 /** Low four bits of RESULT.FLAGS: what the device gets. */

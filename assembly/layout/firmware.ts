@@ -18,7 +18,6 @@ export enum ACPI {
   CREATOR = 28,
   CREATOR_REVISION = 32,
 }
-export const ACPI_BYTES = 36;
 
 export enum DMAR {
   /** Host address width - 1 */

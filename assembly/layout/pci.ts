@@ -86,7 +86,6 @@ export enum PCIE {
   /** 32 */
   DEVICE_CAPABILITIES_2 = 0x24,
 }
-export const PCIE_BYTES = 0x3c;
 
 export enum PCIE_CAPABILITIES {
   VERSION = (3 << 16) | 0,

@@ -166,8 +166,6 @@ export enum VMS {
   PARTID_MAP2 = (47 << 16) | 32,
   PARTID_MAP3 = (63 << 16) | 48,
 }
-export const VMS_SIZE = 4096;
-export const VMS_PARTIDS = 32;
 
 /** Level 1 context descriptor, IHI 0070 5.3. */
 export enum L1CD {

@@ -349,7 +349,6 @@ export enum PID_RESERVED {
   R3 = (447 << 16) | 384,
   R4 = (511 << 16) | 448,
 }
-export const PID_BYTES = 64;
 
 /** FEE0_0000h to FEEF_FFFFh: interrupts, never memory. */
 export enum INTERRUPT_RANGE {
