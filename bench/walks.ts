@@ -2,7 +2,8 @@
 import { WAYS } from "../assembly/layout/caches.ts";
 import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
 import { SmmuWalker, VtdWalker } from "../src/index.ts";
-import type { BareResult, Walker } from "../src/walker.ts";
+import type { BareResult } from "../src/walk/result.ts";
+import type { Walker } from "../src/walker.ts";
 import { WALK_ALONE } from "./bars.ts";
 import { CWasm } from "./c-wasm.ts";
 import type { Implementation, Kernel } from "./harness.ts";

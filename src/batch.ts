@@ -2,7 +2,8 @@
 import { RESULT, RESULT_BYTES, RESULT_FLAG } from "../assembly/layout/core.ts";
 import type { Core } from "./core/core.ts";
 import type { Outcome, Request } from "./iommu.ts";
-import type { BareResult, Batch } from "./walker.ts";
+import type { Batch } from "./walk/batch.ts";
+import type { BareResult } from "./walk/result.ts";
 
 /**
  * N requests and N results. Producers on a hot path write REQUEST records at `requests` themselves;

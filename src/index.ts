@@ -188,4 +188,4 @@ export {
 } from "./vtd/index.ts";
 export { type HostPasids, Vcmd, type VcmdOptions } from "./vtd/vcmd.ts";
 export { VCMD_ERAS, type VcmdEra } from "./vtd/vcmd-layout.ts";
-export type { BareResult } from "./walker.ts";
+export type { BareResult } from "./walk/result.ts";

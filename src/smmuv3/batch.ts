@@ -3,7 +3,7 @@ import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT_BYTES } from "../../assemb
 import { UnitBatch } from "../batch.ts";
 import type { Core } from "../core/core.ts";
 import type { Fault, Request } from "../iommu.ts";
-import type { Batch } from "../walker.ts";
+import type { Batch } from "../walk/batch.ts";
 import type { SmmuOutcome } from "./unit.ts";
 
 export class SmmuBatch extends UnitBatch {

@@ -10,7 +10,7 @@ import {
 } from "../../assembly/layout/core.ts";
 import { UnitBatch } from "../batch.ts";
 import type { Core } from "../core/core.ts";
-import type { Batch } from "../walker.ts";
+import type { Batch } from "../walk/batch.ts";
 import type { VtdHardware } from "./hardware.ts";
 import { faultOfFlags } from "./requests.ts";
 

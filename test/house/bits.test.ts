@@ -28,7 +28,9 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "assembly/warm.ts": "hashes of our own filter",
   "src/structure.ts": "takes fields apart: word index and field encoding",
   "src/memory.ts": "pages and 52-bit limits of the memory map",
-  "src/walker.ts": "halves of addresses and our own result block",
+  "src/walker.ts": "the limit of an argument",
+  "src/walk/batch.ts": "words of our own request block",
+  "src/walk/result.ts": "words of our own result block",
   "src/core/core.ts": "base64",
   "src/core/binary.ts": "generated",
 };
