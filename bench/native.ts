@@ -1,6 +1,6 @@
 /**
- * Native C beside us: compiles `bench/native/*.c` with `cc -O3 -march=native` and talks to the
- * program over its standard input and output, one line a command, one line an answer.
+ * Native C beside us: compiles `bench/native/*.c`, or a model (riscv.ts), with `cc -O3 -march=native` and
+ * talks to the program over its standard input and output, one line a command, one line an answer.
  *
  * It works on the same bytes: the guest RAM and the requests are handed over in a file.
  */
@@ -12,7 +12,9 @@ import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** Seen from where this file is compiled to, `build/bench/bench`. */
-export const NATIVE_SOURCES = fileURLToPath(new URL("../../../bench/native/", import.meta.url));
+const SOURCES = fileURLToPath(new URL("../../../bench/", import.meta.url));
+export const NATIVE_SOURCES = join(SOURCES, "native");
+export const MODEL_SOURCES = join(SOURCES, "models");
 
 export class Native {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -27,27 +29,32 @@ export class Native {
     this.#child.stderr.pipe(process.stderr);
     this.#lines = createInterface(this.#child.stdout);
     this.#lines.on("line", (line) => this.#waiting.shift()?.(line));
+    this.#child.on("close", () => {
+      for (const answer of this.#waiting.splice(0)) answer("error the program ended");
+    });
   }
 
-  /** Compiles and starts it; undefined where there is no C compiler. */
+  /** Our kernels; undefined where there is no C compiler. */
   static start(): Native | undefined {
-    const folder = mkdtempSync(join(tmpdir(), "iommulator-bench-"));
-    const program = join(folder, "kernels");
     const sources = readdirSync(NATIVE_SOURCES).filter((name) => name.endsWith(".c"));
-    const flags = ["-O3", "-march=native", "-std=c11", "-Wall", "-D_GNU_SOURCE", "-o", program];
-    const { error, status, stderr } = spawnSync(
-      "cc",
-      [...flags, ...sources.map((name) => join(NATIVE_SOURCES, name))],
-      {
-        encoding: "utf8",
-      },
-    );
-    if (error || status !== 0) {
-      rmSync(folder, { recursive: true });
-      if (!error) throw new Error(`cc: ${stderr}`);
-      return undefined;
-    }
-    return new Native(program, folder);
+    return Native.compile(["-std=c11", "-Wall", "-D_GNU_SOURCE", ...sources.map((name) => join(NATIVE_SOURCES, name))]);
+  }
+
+  /**
+   * Compiles a program and starts it; undefined where there is no C compiler.
+   *
+   * @param args options and sources for `cc`
+   * @throws Error with what `cc` says against it
+   */
+  static compile(args: readonly string[]): Native | undefined {
+    const folder = mkdtempSync(join(tmpdir(), "iommulator-bench-"));
+    const program = join(folder, "program");
+    const flags = ["-O3", "-march=native", "-o", program];
+    const { error, status, stderr } = spawnSync("cc", [...flags, ...args], { encoding: "utf8" });
+    if (!error && status === 0) return new Native(program, folder);
+    rmSync(folder, { recursive: true });
+    if (!error) throw new Error(`cc: ${stderr}`);
+    return undefined;
   }
 
   /** Sends one command and returns the words of the answer. */

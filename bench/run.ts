@@ -9,6 +9,11 @@
  *   --only S  kernels whose name contains S
  *   --growth  how the cost grows with PASIDs, devices, levels and batch size, instead of the kernels
  *   --svg F   with --growth: draws it into file F
+ *   --model D the RISC-V IOMMU reference model as one more row of the first-stage walks: D is a checkout of
+ *             github.com/riscv-non-isa/riscv-iommu, built on the spot (riscv.ts). To try it:
+ *             `npm run bench -- --smoke --only first-stage --model D`
+ *
+ * Exit code 64: the options ask for what cannot be done.
  */
 import { parseArgs } from "node:util";
 import { BARS } from "./bars.ts";
@@ -17,6 +22,7 @@ import { type Effort, type Kernel, measure } from "./harness.ts";
 import { blockKernel, churnKernel, fillKernel } from "./ids.ts";
 import { estimate, exitCode, judge, type Measurement, NATIVE, ratioOf, refusal, table, verdictLine } from "./judge.ts";
 import { Native } from "./native.ts";
+import { RISCV_NOTE, RiscvModel } from "./riscv.ts";
 import { startupKernel } from "./startup.ts";
 import type { SmmuShape } from "./tables-smmuv3.ts";
 import type { VtdKind, VtdShape } from "./tables-vtd.ts";
@@ -30,14 +36,13 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     growth: { type: "boolean" },
     svg: { type: "string" },
+    model: { type: "string" },
   },
 });
 const smoke = options.smoke ?? false;
 const check = options.check ?? false;
-if (smoke && check) {
-  console.error("--check needs rounds that count: not with --smoke");
-  process.exit(64);
-}
+if (smoke && check) refuse("--check needs rounds that count: not with --smoke");
+if (options.model !== undefined && (check || options.growth)) refuse("--model: no bar and no growth is measured on it");
 const effort: Effort = smoke ? { rounds: 1, samples: 1 } : { rounds: 9, samples: 3 };
 
 const hotVtd = (kind: VtdKind): VtdShape => ({
@@ -64,8 +69,9 @@ const kernels: Record<string, MakeKernel> = {};
 for (const kind of ["first-stage", "second-stage", "nested"] as const) {
   const hot = `vtd ${kind} walk, hot`;
   const cold = `vtd ${kind} walk, cold`;
-  kernels[hot] = (native) => vtdKernel(hot, hotVtd(kind), hotTimes, native);
-  kernels[cold] = (native) => vtdKernel(cold, coldVtd(kind), 1, native);
+  const beside = () => (kind === "first-stage" ? model : undefined);
+  kernels[hot] = (native) => vtdKernel(hot, hotVtd(kind), hotTimes, native, undefined, beside());
+  kernels[cold] = (native) => vtdKernel(cold, coldVtd(kind), 1, native, undefined, beside());
 }
 kernels["smmuv3 stage 1 walk, hot"] = (native) => smmuKernel("smmuv3 stage 1 walk, hot", hotSmmu, hotTimes, native);
 kernels["smmuv3 stage 1 walk, cold"] = (native) => smmuKernel("smmuv3 stage 1 walk, cold", coldSmmu, 1, native);
@@ -119,6 +125,7 @@ const names = Object.keys(kernels).filter(
   (name) => name.includes(options.only ?? "") && (!check || barsOf(name).length > 0),
 );
 
+const model = options.model === undefined ? undefined : startModel(options.model);
 const native = Native.start();
 if (!native && !options.json) console.log("no C compiler (cc): no native column");
 const all: Measurement[] = [];
@@ -135,9 +142,24 @@ try {
   }
 } finally {
   native?.stop();
+  model?.stop();
 }
+if (model && !options.json) console.log(`\n${RISCV_NOTE}`);
 if (options.json) console.log(JSON.stringify({ kernels: all.map(summary) }, null, 2));
 if (check) process.exitCode = exitCode(names.flatMap(barsOf).map((bar) => judge(bar, all)));
+
+function refuse(message: string): never {
+  console.error(message);
+  process.exit(64);
+}
+
+function startModel(checkout: string): RiscvModel {
+  try {
+    return RiscvModel.start(checkout);
+  } catch (error) {
+    return refuse(`--model: ${(error as Error).message}`);
+  }
+}
 
 /** A bar for what does not exist would never be missed. */
 function requireImplementations(kernel: Kernel, judged: ReadonlySet<string>): void {

@@ -42,6 +42,15 @@ export interface VtdData {
   rtaddr: bigint;
   haw: number;
   requests: BenchRequest[];
+  /** What is mapped, for whoever builds other tables of it. */
+  mapped: Mapped;
+}
+
+export interface Mapped {
+  /** Output address of each page, set after set. */
+  outputs: BigUint64Array;
+  /** Which set each PASID uses, device after device, from PASID 0 on. */
+  poolOf: Uint32Array;
 }
 
 const HAW = 46;
@@ -67,7 +76,13 @@ export function vtdData(shape: VtdShape): VtdData {
   const ram = new BenchRam(shape.mebibytes);
   const random = new Random();
   const frames = ram.bytes.length / 4096;
-  const frame = () => (1 + random.below(frames - 1)) * 4096;
+  const outputs = new BigUint64Array(shape.pools * shape.pages);
+  let mappedPages = 0;
+  const frame = () => {
+    const address = (1 + random.below(frames - 1)) * 4096;
+    outputs[mappedPages++] = BigInt(address);
+    return address;
+  };
   const fs = word(FSPTE, { P: 1, RW: 1, US: 1, A: 1 });
   const fsLeaf = fs | word(FSPTE, { D: 1 });
   const ss = word(SSPTE, { R: 1, W: 1 });
@@ -94,6 +109,7 @@ export function vtdData(shape: VtdShape): VtdData {
   const entries = roots.map(entryOf);
   const rootTable = ram.allocate(4096);
   const directoryEntries = Math.ceil((shape.pasids + 1) / 64);
+  const poolOf = new Uint32Array(shape.devices * directoryEntries * 64);
   const pdts = Math.max(0, Math.ceil(Math.log2(shape.pasids + 1)) - PDTS_BASE_BITS);
   for (let device = 0; device < shape.devices; device++) {
     const half = (device >> 7) & 1;
@@ -111,7 +127,9 @@ export function vtdData(shape: VtdShape): VtdData {
       const pasidTable = ram.allocate(4096);
       ram.put(directory + 8 * i, BigInt(pasidTable) | word(PASIDDIR, { P: 1 }));
       for (let j = i === 0 ? 1 : 0; j < 64; j++) {
-        ram.putAll(pasidTable + 64 * j, entries[random.below(entries.length)] as bigint[]);
+        const pool = random.below(entries.length);
+        poolOf[(device * directoryEntries + i) * 64 + j] = pool;
+        ram.putAll(pasidTable + 64 * j, entries[pool] as bigint[]);
       }
     }
   }
@@ -153,6 +171,7 @@ export function vtdData(shape: VtdShape): VtdData {
     rtaddr: BigInt(rootTable) | register(RTADDR, { TTM: TTM.SCALABLE }),
     haw: HAW,
     requests,
+    mapped: { outputs, poolOf },
   };
 }
 

@@ -12,6 +12,7 @@ import type { Native } from "./native.ts";
 import { PlainSmmu } from "./plain/smmuv3.ts";
 import { PlainVtd } from "./plain/vtd.ts";
 import type { BenchRam, BenchRequest } from "./ram.ts";
+import { RISCV_MODEL, type RiscvModel } from "./riscv.ts";
 import { type SmmuShape, smmuData } from "./tables-smmuv3.ts";
 import { type VtdShape, vtdData } from "./tables-vtd.ts";
 
@@ -32,6 +33,8 @@ interface WalkSet {
   /** With caches: the same unit without. */
   uncached?: Walker | undefined;
   plain: Plain | undefined;
+  /** The RISC-V reference model, over the same devices, PASIDs and pages. */
+  riscv?: RiscvModel | undefined;
   /** Sets the C twins up. */
   configure: (number | bigint)[];
   /** How often a round walks all requests. */
@@ -41,6 +44,7 @@ interface WalkSet {
 /**
  * @param times how often a round walks all requests
  * @param iotlbSets translates through an IOTLB of so many sets instead
+ * @param model walks the same requests in tables of its own
  */
 export async function vtdKernel(
   name: string,
@@ -48,8 +52,11 @@ export async function vtdKernel(
   times: number,
   native: Native | undefined,
   iotlbSets?: number,
+  model?: RiscvModel,
 ): Promise<Kernel> {
-  const { ram, cap, ecap, rtaddr, haw, requests } = vtdData(shape);
+  const data = vtdData(shape);
+  const { ram, cap, ecap, rtaddr, haw, requests } = data;
+  await model?.build(shape, data);
   const low = (value: bigint) => Number(value & 0xffff_ffffn);
   const state = { capLow: low(cap), capHigh: low(cap >> 32n), ecapLow: low(ecap), ecapHigh: low(ecap >> 32n) };
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
@@ -70,6 +77,7 @@ export async function vtdKernel(
       shape.kind === "first-stage" && !iotlbSets
         ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw })
         : undefined,
+    riscv: model,
     configure: [cap, ecap, rtaddr, haw],
   });
 }
@@ -209,6 +217,11 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
         }
       },
     });
+  }
+  const { riscv } = set;
+  if (riscv) {
+    same(set.name, RISCV_MODEL, expected, ...(await riscv.load(records)));
+    implementations.push({ name: RISCV_MODEL, round: () => riscv.run(times) });
   }
   return { name: set.name, operations: requests.length * times, implementations };
 }

@@ -9,15 +9,11 @@
  *   walk vtd|smmu TIMES         walks all requests TIMES times -> nanoseconds, sum of outputs, faults
  *   translate vtd|smmu TIMES    the same through the cache
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "kernels.h"
+#include "program.h"
 
 u8 *ram;
 u64 ram_bytes;
@@ -26,19 +22,6 @@ static result *results;
 static long request_count;
 
 int bitmap_command(const char *line);
-
-static u64 now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return (u64)t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-static void *map(const char *path, u64 bytes) {
-  int fd = open(path, O_RDONLY);
-  void *p = fd < 0 ? MAP_FAILED : mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-  if (fd >= 0) close(fd);
-  return p == MAP_FAILED ? 0 : p;
-}
 
 typedef u32 translation(const request *, result *);
 
