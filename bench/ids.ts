@@ -336,7 +336,7 @@ async function loadNative(native: Native, { free, ids }: Churn): Promise<void> {
   const file = new Uint8Array(bits.length + ids.byteLength);
   file.set(bits);
   file.set(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength), bits.length);
-  await native.command(`bitmap load ${native.file(file)} ${ids.length}`);
+  await native.hand(file, (path) => `bitmap load ${path} ${ids.length}`);
 }
 
 async function nativeChurn(

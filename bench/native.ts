@@ -21,7 +21,6 @@ export class Native {
   readonly #lines: Interface;
   readonly #folder: string;
   readonly #waiting: ((line: string) => void)[] = [];
-  #files = 0;
 
   private constructor(program: string, folder: string) {
     this.#folder = folder;
@@ -67,11 +66,13 @@ export class Native {
     return answer.split(" ");
   }
 
-  /** Writes bytes where the program can map them, and returns the path. */
-  file(bytes: Uint8Array): string {
-    const path = join(this.#folder, `data-${this.#files++}`);
+  /** Sends a command that names a file of these bytes; the program maps it while it answers. */
+  async hand(bytes: Uint8Array, command: (path: string) => string): Promise<string[]> {
+    const path = join(this.#folder, "data");
     writeFileSync(path, bytes);
-    return path;
+    const answer = await this.command(command(path));
+    rmSync(path);
+    return answer;
   }
 
   stop(): void {

@@ -62,11 +62,12 @@ export class RiscvModel {
 
   /** Builds RISC-V tables of what the VT-d tables map. */
   async build(shape: VtdShape, { mapped, ram }: VtdData): Promise<void> {
-    const file = (array: BigUint64Array | Uint32Array) => this.#program.file(new Uint8Array(array.buffer));
+    const { outputs, poolOf } = mapped;
+    const bytes = (array: BigUint64Array | Uint32Array) => new Uint8Array(array.buffer);
+    const pasids = poolOf.length / shape.devices;
     await this.#program.command(`memory ${ram.bytes.length}`);
-    await this.#program.command(`pools ${shape.pools} ${shape.pages} ${file(mapped.outputs)}`);
-    const pasids = mapped.poolOf.length / shape.devices;
-    await this.#program.command(`devices ${shape.devices} ${pasids} ${file(mapped.poolOf)}`);
+    await this.#program.hand(bytes(outputs), (path) => `pools ${shape.pools} ${shape.pages} ${path}`);
+    await this.#program.hand(bytes(poolOf), (path) => `devices ${shape.devices} ${pasids} ${path}`);
   }
 
   /**
@@ -77,7 +78,7 @@ export class RiscvModel {
    */
   async load(requests: Uint8Array): Promise<[number, number]> {
     this.#requests = requests.length / REQUEST_BYTES;
-    await this.#program.command(`requests ${this.#program.file(requests)} ${this.#requests}`);
+    await this.#program.hand(requests, (path) => `requests ${path} ${this.#requests}`);
     const [, sum, faults, fetches] = (await this.#program.command("walk 1")).map(Number);
     if (fetches !== FETCHES * this.#requests) {
       throw new Error(`${RISCV_MODEL}: ${fetches} fetches for ${this.#requests} walks, not ${FETCHES} each`);

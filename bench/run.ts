@@ -69,9 +69,9 @@ const kernels: Record<string, MakeKernel> = {};
 for (const kind of ["first-stage", "second-stage", "nested"] as const) {
   const hot = `vtd ${kind} walk, hot`;
   const cold = `vtd ${kind} walk, cold`;
-  const beside = () => (kind === "first-stage" ? model : undefined);
-  kernels[hot] = (native) => vtdKernel(hot, hotVtd(kind), hotTimes, native, undefined, beside());
-  kernels[cold] = (native) => vtdKernel(cold, coldVtd(kind), 1, native, undefined, beside());
+  const beside = () => (kind === "first-stage" ? { riscv: model } : {});
+  kernels[hot] = (native) => vtdKernel(hot, hotVtd(kind), hotTimes, native, beside());
+  kernels[cold] = (native) => vtdKernel(cold, coldVtd(kind), 1, native, beside());
 }
 kernels["smmuv3 stage 1 walk, hot"] = (native) => smmuKernel("smmuv3 stage 1 walk, hot", hotSmmu, hotTimes, native);
 kernels["smmuv3 stage 1 walk, cold"] = (native) => smmuKernel("smmuv3 stage 1 walk, cold", coldSmmu, 1, native);
@@ -93,12 +93,12 @@ const cached: readonly (readonly [string, number, number])[] = [
 for (const [what, requests, sets] of cached) {
   const times = smoke ? 2 : Math.ceil(200_000 / requests);
   const [vtd, smmu] = [`vtd IOTLB ${what}`, `smmuv3 TLB ${what}`];
-  kernels[vtd] = (native) => vtdKernel(vtd, pagesVtd(requests), times, native, sets);
-  kernels[smmu] = (native) => smmuKernel(smmu, pagesSmmu(requests), times, native, sets);
+  kernels[vtd] = (native) => vtdKernel(vtd, pagesVtd(requests), times, native, { cacheSets: sets });
+  kernels[smmu] = (native) => smmuKernel(smmu, pagesSmmu(requests), times, native, { cacheSets: sets });
 }
 const [coldVtdMiss, coldSmmuMiss] = ["vtd IOTLB miss, cold", "smmuv3 TLB miss, cold"];
-kernels[coldVtdMiss] = (native) => vtdKernel(coldVtdMiss, coldVtd("first-stage"), 1, native, 64);
-kernels[coldSmmuMiss] = (native) => smmuKernel(coldSmmuMiss, coldSmmu, 1, native, 64);
+kernels[coldVtdMiss] = (native) => vtdKernel(coldVtdMiss, coldVtd("first-stage"), 1, native, { cacheSets: 64 });
+kernels[coldSmmuMiss] = (native) => smmuKernel(coldSmmuMiss, coldSmmu, 1, native, { cacheSets: 64 });
 
 kernels["import to first translation"] = async () => startupKernel("import to first translation");
 

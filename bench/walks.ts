@@ -22,41 +22,42 @@ interface Plain {
   walk(sid: number, pasid: number, low: number, high: number, flags: number): number;
 }
 
-interface WalkSet {
+export interface WalkOptions {
+  /** Translates through a cache of translations of so many sets, in front of the walk. */
+  cacheSets?: number | undefined;
+  /** Sizes of the batches that requests are packed into: 64 and 1024 unless told. */
+  batchSizes?: readonly number[];
+  /** VT-d's first stage only: the RISC-V reference model, over the same devices, PASIDs and pages. */
+  riscv?: RiscvModel | undefined;
+}
+
+interface WalkSet extends WalkOptions {
   name: string;
   vendor: "vtd" | "smmu";
-  /** Sets of a cache of translations in front of the walk. */
-  cacheSets?: number | undefined;
   ram: BenchRam;
   requests: readonly BenchRequest[];
   walker: Walker;
   /** With caches: the same unit without. */
   uncached?: Walker | undefined;
   plain: Plain | undefined;
-  /** The RISC-V reference model, over the same devices, PASIDs and pages. */
-  riscv?: RiscvModel | undefined;
   /** Sets the C twins up. */
   configure: (number | bigint)[];
   /** How often a round walks all requests. */
   times: number;
 }
 
-/**
- * @param times how often a round walks all requests
- * @param iotlbSets translates through an IOTLB of so many sets instead
- * @param model walks the same requests in tables of its own
- */
+/** @param times how often a round walks all requests */
 export async function vtdKernel(
   name: string,
   shape: VtdShape,
   times: number,
   native: Native | undefined,
-  iotlbSets?: number,
-  model?: RiscvModel,
+  options: WalkOptions = {},
 ): Promise<Kernel> {
+  const { cacheSets } = options;
   const data = vtdData(shape);
   const { ram, cap, ecap, rtaddr, haw, requests } = data;
-  await model?.build(shape, data);
+  await options.riscv?.build(shape, data);
   const low = (value: bigint) => Number(value & 0xffff_ffffn);
   const state = { capLow: low(cap), capHigh: low(cap >> 32n), ecapLow: low(ecap), ecapHigh: low(ecap >> 32n) };
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
@@ -66,33 +67,30 @@ export async function vtdKernel(
     ram,
     requests,
     times,
-    cacheSets: iotlbSets,
+    ...options,
     walker: new VtdWalker(
       ram.memory,
       { cap, ecap, rtaddr, haw },
-      iotlbSets ? { policy: "sized", iotlb: iotlbSets * WAYS } : "none",
+      cacheSets ? { policy: "sized", iotlb: cacheSets * WAYS } : "none",
     ),
-    uncached: iotlbSets ? new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }) : undefined,
+    uncached: cacheSets ? new VtdWalker(ram.memory, { cap, ecap, rtaddr, haw }) : undefined,
     plain:
-      shape.kind === "first-stage" && !iotlbSets
+      shape.kind === "first-stage" && !cacheSets
         ? new PlainVtd(words, { ...state, rootTable: low(rtaddr) & ~0xfff, haw })
         : undefined,
-    riscv: model,
     configure: [cap, ecap, rtaddr, haw],
   });
 }
 
-/**
- * @param times how often a round walks all requests
- * @param tlbSets translates through a cache by request of so many sets instead
- */
+/** @param times how often a round walks all requests */
 export async function smmuKernel(
   name: string,
   shape: SmmuShape,
   times: number,
   native: Native | undefined,
-  tlbSets?: number,
+  options: WalkOptions = {},
 ): Promise<Kernel> {
+  const { cacheSets } = options;
   const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr5, requests } = smmuData(shape);
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
   const state = { strtabBase, strtabBaseCfg, idr0, idr1, idr5, cr0: 1 };
@@ -102,10 +100,10 @@ export async function smmuKernel(
     ram,
     requests,
     times,
-    cacheSets: tlbSets,
-    walker: new SmmuWalker(ram.memory, state, tlbSets ? { policy: "sized", requesters: tlbSets * WAYS } : "none"),
-    uncached: tlbSets ? new SmmuWalker(ram.memory, state) : undefined,
-    plain: tlbSets
+    ...options,
+    walker: new SmmuWalker(ram.memory, state, cacheSets ? { policy: "sized", requesters: cacheSets * WAYS } : "none"),
+    uncached: cacheSets ? new SmmuWalker(ram.memory, state) : undefined,
+    plain: cacheSets
       ? undefined
       : new PlainSmmu(words, { base: Number(strtabBase), cfg: strtabBaseCfg, idr0, idr1, idr5 }),
     configure: [strtabBase, strtabBaseCfg, idr0, idr1, idr5],
@@ -127,8 +125,8 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
   const implementations: Implementation[] = [];
   const records = core.u8.slice(batch.requests, batch.requests + requests.length * REQUEST_BYTES);
   if (native) {
-    await native.command(`ram ${native.file(ram.bytes)} ${ram.bytes.length}`);
-    await native.command(`requests ${native.file(records)} ${requests.length}`);
+    await native.hand(ram.bytes, (path) => `ram ${path} ${ram.bytes.length}`);
+    await native.hand(records, (path) => `requests ${path} ${requests.length}`);
     await native.command(`${set.vendor} ${set.configure.map((value) => value.toString(16)).join(" ")}`);
     if (set.cacheSets) await native.command(`cache ${set.cacheSets}`);
     const run = `${set.cacheSets ? "translate" : "walk"} ${set.vendor}`;
@@ -191,7 +189,7 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     },
   });
   implementations.push(intoObject(walker, singles, times));
-  for (const size of [64, 1024]) implementations.push(inBatches(walker, singles, times, size));
+  for (const size of set.batchSizes ?? [64, 1024]) implementations.push(inBatches(walker, singles, times, size));
   if (plain) {
     const result = plain;
     let sum = 0;
