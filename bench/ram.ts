@@ -37,6 +37,37 @@ export class BenchRam {
   }
 }
 
+/** Ends a 2 MiB part of a process's address space, with another index at each level. */
+const MAPPED_TO = 0x7f3c_9a20_0000;
+
+/**
+ * Input address of the first of `pages` mapped pages, for tables of so many levels.
+ *
+ * Not 0: there all tables' entries that a walk reads lie at the start of a page, so that they share one set
+ * of a first-level cache. They push each other out of it, and the walker's stack, where chance puts that there.
+ */
+export function firstAddress(levels: number, pages: number): number {
+  return (MAPPED_TO - pages * 4096) % 2 ** (12 + 9 * levels - 1);
+}
+
+/** One tree of `levels` tables that maps `pages` pages to where `output` says. @returns its root */
+export function mapPages(
+  ram: BenchRam,
+  levels: number,
+  link: bigint,
+  leaf: bigint,
+  pages: number,
+  output: () => number,
+): number {
+  const first = firstAddress(levels, pages);
+  const tables = Array.from({ length: levels }, () => ram.allocate(4096));
+  const entry = (table: number, level: number) =>
+    (tables[table] as number) + 8 * (Math.floor(first / 2 ** (12 + 9 * level)) % 512);
+  for (let i = 1; i < levels; i++) ram.put(entry(i - 1, levels - i), BigInt(tables[i] as number) | link);
+  for (let page = 0; page < pages; page++) ram.put(entry(levels - 1, 0) + 8 * page, BigInt(output()) | leaf);
+  return tables[0] as number;
+}
+
 /** The same numbers in every run and for every implementation (a 32-bit xorshift). */
 export class Random {
   #state: number;

@@ -62,11 +62,11 @@ export class RiscvModel {
 
   /** Builds RISC-V tables of what the VT-d tables map. */
   async build(shape: VtdShape, { mapped, ram }: VtdData): Promise<void> {
-    const { outputs, poolOf } = mapped;
+    const { first, outputs, poolOf } = mapped;
     const bytes = (array: BigUint64Array | Uint32Array) => new Uint8Array(array.buffer);
     const pasids = poolOf.length / shape.devices;
     await this.#program.command(`memory ${ram.bytes.length}`);
-    await this.#program.hand(bytes(outputs), (path) => `pools ${shape.pools} ${shape.pages} ${path}`);
+    await this.#program.hand(bytes(outputs), (path) => `pools ${shape.pools} ${shape.pages} ${first} ${path}`);
     await this.#program.hand(bytes(poolOf), (path) => `devices ${shape.devices} ${pasids} ${path}`);
   }
 

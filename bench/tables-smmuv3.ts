@@ -3,7 +3,7 @@ import { REQUEST_FLAG } from "../assembly/layout/core.ts";
 import { CD, CONFIG, L1CD, L1STD, PTE, PTE1, S1DSS, S1FMT, STE } from "../assembly/layout/smmuv3.ts";
 import { IDR0, IDR1, IDR5, STRTAB_BASE_CFG } from "../assembly/layout/smmuv3-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
-import { BenchRam, type BenchRequest, Random } from "./ram.ts";
+import { BenchRam, type BenchRequest, firstAddress, mapPages, Random } from "./ram.ts";
 
 export interface SmmuShape {
   streams: number;
@@ -28,6 +28,8 @@ export interface SmmuData {
 const SPLIT = 8;
 const LOG2SIZE = 16;
 const CDS = 1024;
+/** Of 4 KiB tables with T0SZ = 16. */
+const LEVELS = 4;
 
 const word = (layout: Layout, values: Record<string, number | boolean>): bigint =>
   build(layout, 1, values)[0] as bigint;
@@ -39,15 +41,9 @@ export function smmuData(shape: SmmuShape): SmmuData {
   const frames = ram.bytes.length / 4096;
   const link = word(PTE, { VALID: 1, TYPE: 1 });
   const leaf = link | word(PTE, { SH: 3, AF: 1 }) | word(PTE1, { AP1: 1, nG: 1 });
-  const roots = Array.from({ length: shape.pools }, () => {
-    const levels = Array.from({ length: 4 }, () => ram.allocate(4096));
-    for (let level = 0; level < 3; level++)
-      ram.put(levels[level] as number, BigInt(levels[level + 1] as number) | link);
-    for (let page = 0; page < shape.pages; page++) {
-      ram.put((levels[3] as number) + 8 * page, (BigInt(1 + random.below(frames - 1)) * 4096n) | leaf);
-    }
-    return levels[0] as number;
-  });
+  const roots = Array.from({ length: shape.pools }, () =>
+    mapPages(ram, LEVELS, link, leaf, shape.pages, () => (1 + random.below(frames - 1)) * 4096),
+  );
   const cds = roots.map((root, i) => {
     const cd = build(CD, 8, {
       T0SZ: 16,
@@ -117,7 +113,7 @@ export function smmuData(shape: SmmuShape): SmmuData {
     requests: Array.from({ length: shape.requests }, () => ({
       sid: random.below(shape.streams),
       pasid: 1 + random.below(shape.substreams),
-      address: random.below(shape.pages) * 4096 + random.below(4096),
+      address: firstAddress(LEVELS, shape.pages) + random.below(shape.pages) * 4096 + random.below(4096),
       // Privileged, so that AP[1] = 1 pages serve reads and writes alike.
       flags: REQUEST_FLAG.PASID | (random.below(2) ? REQUEST_FLAG.READ : REQUEST_FLAG.WRITE),
     })),

@@ -16,7 +16,7 @@ import {
 } from "../assembly/layout/vtd.ts";
 import { CAP, ECAP, RTADDR, TTM } from "../assembly/layout/vtd-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
-import { BenchRam, type BenchRequest, Random } from "./ram.ts";
+import { BenchRam, type BenchRequest, firstAddress, mapPages, Random } from "./ram.ts";
 
 export type VtdKind = "first-stage" | "second-stage" | "nested";
 
@@ -47,6 +47,8 @@ export interface VtdData {
 }
 
 export interface Mapped {
+  /** Input address of the first page. */
+  first: number;
   /** Output address of each page, set after set. */
   outputs: BigUint64Array;
   /** Which set each PASID uses, device after device, from PASID 0 on. */
@@ -59,18 +61,6 @@ const word = (layout: Layout, values: Record<string, number | boolean>): bigint 
   build(layout, 1, values)[0] as bigint;
 
 const register = (layout: Layout, values: Record<string, number | boolean>): bigint => word(layout, values);
-
-/** One table with `pages` leaves from address 0 on, each at an address `output` gives. */
-function table(ram: BenchRam, levels: number, link: bigint, leaf: bigint, pages: number, output: () => number): number {
-  const [root, ...below] = Array.from({ length: levels }, () => ram.allocate(4096)) as [number, ...number[]];
-  let last = root;
-  for (const next of below) {
-    ram.put(last, BigInt(next) | link);
-    last = next;
-  }
-  for (let page = 0; page < pages; page++) ram.put(last + 8 * page, BigInt(output()) | leaf);
-  return root;
-}
 
 export function vtdData(shape: VtdShape): VtdData {
   const ram = new BenchRam(shape.mebibytes);
@@ -91,7 +81,9 @@ export function vtdData(shape: VtdShape): VtdData {
   // Nested: stage 2 maps all of guest RAM one to one with 4 KiB pages, so that nothing is skipped.
   const identity = shape.kind === "nested" ? identityStage2(ram, ss) : 0;
   const roots = Array.from({ length: shape.pools }, () =>
-    firstStage ? table(ram, levels, fs, fsLeaf, shape.pages, frame) : table(ram, levels, ss, ss, shape.pages, frame),
+    firstStage
+      ? mapPages(ram, levels, fs, fsLeaf, shape.pages, frame)
+      : mapPages(ram, levels, ss, ss, shape.pages, frame),
   );
   const entryOf = (root: number): bigint[] => {
     const entry = build(PASID, 8, {
@@ -133,10 +125,11 @@ export function vtdData(shape: VtdShape): VtdData {
       }
     }
   }
+  const first = firstAddress(levels, shape.pages);
   const requests = Array.from({ length: shape.requests }, () => ({
     sid: random.below(shape.devices),
     pasid: 1 + random.below(shape.pasids),
-    address: random.below(shape.pages) * 4096 + random.below(4096),
+    address: first + random.below(shape.pages) * 4096 + random.below(4096),
     flags: REQUEST_FLAG.PASID | (random.below(2) ? REQUEST_FLAG.READ : REQUEST_FLAG.WRITE),
   }));
   return {
@@ -171,7 +164,7 @@ export function vtdData(shape: VtdShape): VtdData {
     rtaddr: BigInt(rootTable) | register(RTADDR, { TTM: TTM.SCALABLE }),
     haw: HAW,
     requests,
-    mapped: { outputs, poolOf },
+    mapped: { first, outputs, poolOf },
   };
 }
 

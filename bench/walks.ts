@@ -176,13 +176,13 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     name: "Wasm, one call a walk",
     round: () => {
       for (let t = 0; t < times; t++) {
-        for (let i = 0; i < singles.length; i += 4) {
+        for (let i = 0; i < singles.length; i += SINGLE_WORDS) {
           walker.walk(
             singles[i] as number,
             singles[i + 1] as number,
             singles[i + 2] as number,
-            0,
             singles[i + 3] as number,
+            singles[i + 4] as number,
           );
         }
       }
@@ -195,7 +195,7 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     let sum = 0;
     let faults = 0;
     for (const { sid, pasid, address, flags } of requests) {
-      if (result.walk(sid, pasid, address, 0, flags)) faults++;
+      if (result.walk(sid, pasid, ...halves(address), flags)) faults++;
       sum += result.address;
     }
     same(set.name, "TypeScript", expected, sum, faults);
@@ -203,13 +203,13 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
       name: "plain TypeScript",
       round: () => {
         for (let t = 0; t < times; t++) {
-          for (let i = 0; i < singles.length; i += 4) {
+          for (let i = 0; i < singles.length; i += SINGLE_WORDS) {
             result.walk(
               singles[i] as number,
               singles[i + 1] as number,
               singles[i + 2] as number,
-              0,
               singles[i + 3] as number,
+              singles[i + 4] as number,
             );
           }
         }
@@ -241,9 +241,15 @@ function intoObject(walker: Walker, singles: Uint32Array, times: number): Implem
     name: "one call, into an object",
     round: () => {
       for (let t = 0; t < times; t++) {
-        for (let i = 0; i < singles.length; i += 4) {
-          const flags = singles[i + 3] as number;
-          walker.walkInto(singles[i] as number, singles[i + 1] as number, singles[i + 2] as number, 0, flags, into);
+        for (let i = 0; i < singles.length; i += SINGLE_WORDS) {
+          walker.walkInto(
+            singles[i] as number,
+            singles[i + 1] as number,
+            singles[i + 2] as number,
+            singles[i + 3] as number,
+            singles[i + 4] as number,
+            into,
+          );
         }
       }
     },
@@ -254,7 +260,7 @@ function intoObject(walker: Walker, singles: Uint32Array, times: number): Implem
 function inBatches(walker: Walker, singles: Uint32Array, times: number, size: number): Implementation {
   const into = bareResult();
   const batch = walker.batch(size);
-  const all = (singles.length / 4) * times;
+  const all = (singles.length / SINGLE_WORDS) * times;
   return {
     name: `batches of ${size}, packed and read`,
     round: () => {
@@ -262,9 +268,16 @@ function inBatches(walker: Walker, singles: Uint32Array, times: number, size: nu
       for (let done = 0; done < all; done += size) {
         const count = Math.min(size, all - done);
         for (let i = 0; i < count; i++) {
-          const flags = singles[next + 3] as number;
-          batch.put(i, singles[next] as number, singles[next + 1] as number, singles[next + 2] as number, 0, flags);
-          next = next + 4 === singles.length ? 0 : next + 4;
+          batch.put(
+            i,
+            singles[next] as number,
+            singles[next + 1] as number,
+            singles[next + 2] as number,
+            singles[next + 3] as number,
+            singles[next + 4] as number,
+          );
+          next += SINGLE_WORDS;
+          if (next === singles.length) next = 0;
         }
         if (batch.run(count)) throw new Error("bench data: faults in a batch");
         for (let i = 0; i < count; i++) batch.read(i, into);
@@ -273,14 +286,24 @@ function inBatches(walker: Walker, singles: Uint32Array, times: number, size: nu
   };
 }
 
+/** Of a request in a flat array: sid, pasid, address (low, high), flags. */
+const SINGLE_WORDS = 5;
+
 function flatten(requests: readonly BenchRequest[]): Uint32Array {
-  return Uint32Array.from(requests.flatMap(({ sid, pasid, address, flags }) => [sid, pasid, address, flags]));
+  return Uint32Array.from(
+    requests.flatMap(({ sid, pasid, address, flags }) => [sid, pasid, ...halves(address), flags]),
+  );
+}
+
+function halves(address: number): [low: number, high: number] {
+  const high = Math.floor(address / 2 ** 32);
+  return [address - high * 2 ** 32, high];
 }
 
 function sumOfSingles(walker: Walker, requests: readonly BenchRequest[]): number {
   let sum = 0;
   for (const { sid, pasid, address, flags } of requests) {
-    const code = walker.walk(sid, pasid, address, 0, flags);
+    const code = walker.walk(sid, pasid, ...halves(address), flags);
     if (code)
       throw new Error(
         `bench data: sid ${sid} pasid ${pasid} address ${address.toString(16)} faults ${code.toString(16)}`,

@@ -8,7 +8,7 @@
  * each request, or it would be measured on fewer fetches than the others. It counts no events.
  *
  *   memory BYTES                                empties guest RAM and resets the IOMMU
- *   pools POOLS PAGES PATH                      first-stage tables: the output address of each page, u64
+ *   pools POOLS PAGES FIRST PATH                first-stage tables: the output address of each page from FIRST on, u64
  *   devices DEVICES PASIDS PATH                 contexts: which pool each PASID of each device uses, u32
  *   requests PATH COUNT                         reads request records
  *   walk TIMES                                  walks all requests TIMES times
@@ -102,14 +102,14 @@ static bool reset(u64 bytes) {
   return read_register(&iommu, RVI_IOMMU_DDTP_OFFSET, 8) == ddtp.raw;
 }
 
-static bool add_pools(u32 pools, u32 pages, const u64 *outputs) {
+static bool add_pools(u32 pools, u32 pages, u64 first, const u64 *outputs) {
   free(roots);
   roots = calloc(pools, sizeof *roots);
   for (u32 pool = 0; pool < pools; pool++) {
     roots[pool] = (iosatp_t){.MODE = RVI_IOMMU_IOSATP_Sv48, .PPN = get_free_ppn(1)};
     for (u32 page = 0; page < pages; page++) {
       pte_t leaf = {.V = 1, .R = 1, .W = 1, .U = 1, .A = 1, .D = 1, .PPN = *outputs++ / PAGE};
-      if (add_s_stage_pte(roots[pool], (u64)page * PAGE, leaf, 0, 0) == -1ull) return false;
+      if (add_s_stage_pte(roots[pool], first + (u64)page * PAGE, leaf, 0, 0) == -1ull) return false;
     }
   }
   return true;
@@ -177,13 +177,13 @@ static void answer(bool done) { puts(done && next_page * PAGE <= memory_bytes ? 
 
 int main(void) {
   char line[4096], path[4000];
-  unsigned long long a, b;
+  unsigned long long a, b, c;
   while (fgets(line, sizeof line, stdin)) {
     if (sscanf(line, "memory %llu", &a) == 1) {
       answer(reset(a));
-    } else if (sscanf(line, "pools %llu %llu %3999s", &a, &b, path) == 3) {
+    } else if (sscanf(line, "pools %llu %llu %llu %3999s", &a, &b, &c, path) == 4) {
       const u64 *outputs = map(path, a * b * sizeof *outputs);
-      answer(outputs && add_pools((u32)a, (u32)b, outputs));
+      answer(outputs && add_pools((u32)a, (u32)b, c, outputs));
     } else if (sscanf(line, "devices %llu %llu %3999s", &a, &b, path) == 3) {
       const u32 *pool_of = map(path, a * b * sizeof *pool_of);
       answer(pool_of && add_devices((u32)a, (u32)b, pool_of));
