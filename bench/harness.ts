@@ -23,6 +23,8 @@ export interface Kernel {
   /** Operations in one round. */
   operations: number;
   implementations: readonly Implementation[];
+  /** Of walks: table entries that each of them reads. */
+  fetches?: number;
 }
 
 export interface Effort {

@@ -87,6 +87,61 @@ function limitOf(bar: Bar): number {
   return limit;
 }
 
+/** What was measured of walks over tables of one size. */
+export interface GrowthPoint {
+  x: number;
+  /** Table entries that a walk reads. */
+  fetches: number;
+  /** Nanoseconds a walk, in a batch and call by call. */
+  batch: number;
+  single: number;
+  /** The same of native C over the same tables, and the batch's ratio to it. */
+  native?: number;
+  ratio?: Estimate;
+}
+
+export interface Flatness {
+  state: "flat" | "not flat" | "undecided";
+  why: string;
+}
+
+/**
+ * Where walks read another number of entries than they should; undefined when nowhere.
+ *
+ * @param fetchesAt how many more entries a walk has to read at x than at 0
+ */
+export function wrongFetches(
+  points: readonly GrowthPoint[],
+  fetchesAt: (x: number) => number,
+): { x: number; fetches: number; due: number } | undefined {
+  const [first] = points;
+  if (!first) return undefined;
+  const dueAt = (x: number) => first.fetches - fetchesAt(first.x) + fetchesAt(x);
+  const wrong = points.find(({ x, fetches }) => fetches !== dueAt(x));
+  return wrong && { x: wrong.x, fetches: wrong.fetches, due: dueAt(wrong.x) };
+}
+
+/**
+ * Whether walks cost the same at the last point as at the first, apart from what the machine's caches do
+ * to any program that reads the same entries: native C's growth is taken as that. More growth than
+ * native C's counts only where it is more than the spread of the rounds.
+ */
+export function flatness(points: readonly GrowthPoint[]): Flatness {
+  const [first, last] = [points[0], points.at(-1)];
+  if (!first?.ratio || !last?.ratio) return { state: "undecided", why: "there is no native C to compare with" };
+  const why = refusal(first.ratio) ?? refusal(last.ratio);
+  if (why) return { state: "undecided", why };
+  const grown = last.ratio.median / first.ratio.median;
+  const spread = first.ratio.spread + last.ratio.spread;
+  const times = (from: number, to: number) => `${(to / from).toFixed(1)}x`;
+  const c = times(first.native as number, last.native as number);
+  const worst = points.reduce((a, b) => ((b.ratio?.median ?? 0) > (a.ratio?.median ?? 0) ? b : a));
+  return {
+    state: grown * (1 - spread) > 1 ? "not flat" : "flat",
+    why: `from ${first.x} to ${last.x} the time becomes ${times(first.batch, last.batch)}, native C's over the same tables ${c}; at worst ${showRatio(worst.ratio?.median ?? 0)} of native C, at ${worst.x}`,
+  };
+}
+
 /** Exit code of a check: 1 = a bar is missed, 2 = none is, but some could not be decided. */
 export function exitCode(verdicts: readonly Verdict[]): 0 | 1 | 2 {
   if (verdicts.some(({ state }) => state === "missed")) return 1;

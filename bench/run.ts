@@ -7,7 +7,8 @@
  *   --json    {"kernels":[{"name","impl","nsPerOp","ratioVsNative","spread"}]}; a ratio is null when its
  *             rounds disagree
  *   --only S  kernels whose name contains S
- *   --growth  how the cost grows with PASIDs, devices, levels and batch size, instead of the kernels
+ *   --growth  how the cost grows with PASIDs, devices, levels and batch size, instead of the kernels. Exit
+ *             code 1: something grows that should be flat (growth.ts)
  *   --svg F   with --growth: draws it into file F
  *   --model D the RISC-V IOMMU reference model as one more row of the first-stage walks: D is a checkout of
  *             github.com/riscv-non-isa/riscv-iommu, built on the spot (riscv.ts). To try it:
@@ -116,8 +117,7 @@ for (const [occupancy, share] of [
 kernels["ids, range"] = (native) => blockKernel("ids, range", 0.5, churned, "range", native);
 
 if (options.growth) {
-  await growth(smoke, { rounds: smoke ? 1 : 5, samples: 2 }, options.svg);
-  process.exit(0);
+  process.exit((await growth(smoke, { rounds: smoke ? 1 : 9, samples: 2 }, options.svg)) ? 0 : 1);
 }
 const barsOf = (kernel: string) => BARS.filter((bar) => bar.kernel === kernel);
 for (const { kernel } of BARS) if (!kernels[kernel]) throw new Error(`bars.ts: there is no kernel "${kernel}"`);

@@ -1,6 +1,18 @@
 /** SMMUv3 tables for the benchmarks: streams x substreams over a pool of page tables. */
 import { REQUEST_FLAG } from "../assembly/layout/core.ts";
-import { CD, CONFIG, L1CD, L1STD, PTE, PTE1, S1DSS, S1FMT, STE } from "../assembly/layout/smmuv3.ts";
+import {
+  CD,
+  CDS_PER_4K_LEAF_LOG2,
+  CDS_PER_64K_LEAF_LOG2,
+  CONFIG,
+  L1CD,
+  L1STD,
+  PTE,
+  PTE1,
+  S1DSS,
+  S1FMT,
+  STE,
+} from "../assembly/layout/smmuv3.ts";
 import { IDR0, IDR1, IDR5, STRTAB_BASE_CFG } from "../assembly/layout/smmuv3-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
 import { BenchRam, type BenchRequest, firstAddress, mapPages, Random } from "./ram.ts";
@@ -13,6 +25,10 @@ export interface SmmuShape {
   pages: number;
   requests: number;
   mebibytes: number;
+  /** Of the page tables, 2 to 4; 4 unless told. */
+  levels?: number;
+  /** CDs in 4 KiB leaf tables, for streams of few substreams; 64 KiB unless told. */
+  smallLeaves?: boolean;
 }
 
 export interface SmmuData {
@@ -27,9 +43,9 @@ export interface SmmuData {
 
 const SPLIT = 8;
 const LOG2SIZE = 16;
-const CDS = 1024;
-/** Of 4 KiB tables with T0SZ = 16. */
-const LEVELS = 4;
+/** Of a page table: the page's own bits, and the bits that one level translates. */
+const PAGE_BITS = 12;
+const LEVEL_BITS = 9;
 
 const word = (layout: Layout, values: Record<string, number | boolean>): bigint =>
   build(layout, 1, values)[0] as bigint;
@@ -41,12 +57,13 @@ export function smmuData(shape: SmmuShape): SmmuData {
   const frames = ram.bytes.length / 4096;
   const link = word(PTE, { VALID: 1, TYPE: 1 });
   const leaf = link | word(PTE, { SH: 3, AF: 1 }) | word(PTE1, { AP1: 1, nG: 1 });
+  const { levels = 4, smallLeaves = false } = shape;
   const roots = Array.from({ length: shape.pools }, () =>
-    mapPages(ram, LEVELS, link, leaf, shape.pages, () => (1 + random.below(frames - 1)) * 4096),
+    mapPages(ram, levels, link, leaf, shape.pages, () => (1 + random.below(frames - 1)) * 4096),
   );
   const cds = roots.map((root, i) => {
     const cd = build(CD, 8, {
-      T0SZ: 16,
+      T0SZ: 64 - (PAGE_BITS + LEVEL_BITS * levels),
       IR0: 1,
       OR0: 1,
       SH0: 3,
@@ -62,7 +79,8 @@ export function smmuData(shape: SmmuShape): SmmuData {
     cd[1] = (cd[1] as bigint) | BigInt(root);
     return cd;
   });
-  const leafTables = Math.ceil((shape.substreams + 1) / CDS);
+  const cdsPerLeaf = 2 ** (smallLeaves ? CDS_PER_4K_LEAF_LOG2 : CDS_PER_64K_LEAF_LOG2);
+  const leafTables = Math.ceil((shape.substreams + 1) / cdsPerLeaf);
   const s1cdmax = Math.max(11, Math.ceil(Math.log2(shape.substreams + 1)));
   const l1 = ram.allocate(8 * 2 ** (LOG2SIZE - SPLIT));
   for (let stream = 0; stream < shape.streams; stream++) {
@@ -72,16 +90,16 @@ export function smmuData(shape: SmmuShape): SmmuData {
       stes = ram.allocate(64 * 2 ** SPLIT);
       ram.put(l1At, BigInt(stes) | word(L1STD, { Span: SPLIT + 1 }));
     }
-    const l1cd = ram.allocate(8 * Math.max(8, 2 ** (s1cdmax - 10)));
+    const l1cd = ram.allocate(8 * Math.max(8, 2 ** s1cdmax / cdsPerLeaf));
     for (let i = 0; i < leafTables; i++) {
-      const table = ram.allocate(64 * CDS);
+      const table = ram.allocate(64 * cdsPerLeaf);
       ram.put(l1cd + 8 * i, BigInt(table) | word(L1CD, { V: 1 }));
-      for (let j = 0; j < CDS; j++) ram.putAll(table + 64 * j, cds[random.below(cds.length)] as bigint[]);
+      for (let j = 0; j < cdsPerLeaf; j++) ram.putAll(table + 64 * j, cds[random.below(cds.length)] as bigint[]);
     }
     const ste = build(STE, 8, {
       V: 1,
       Config: CONFIG.STAGE1,
-      S1Fmt: S1FMT.TWO_LEVEL_64K,
+      S1Fmt: smallLeaves ? S1FMT.TWO_LEVEL_4K : S1FMT.TWO_LEVEL_64K,
       S1CDMax: s1cdmax,
       S1DSS: S1DSS.SUBSTREAM0,
       S1CIR: 1,
@@ -113,7 +131,7 @@ export function smmuData(shape: SmmuShape): SmmuData {
     requests: Array.from({ length: shape.requests }, () => ({
       sid: random.below(shape.streams),
       pasid: 1 + random.below(shape.substreams),
-      address: firstAddress(LEVELS, shape.pages) + random.below(shape.pages) * 4096 + random.below(4096),
+      address: firstAddress(levels, shape.pages) + random.below(shape.pages) * 4096 + random.below(4096),
       // Privileged, so that AP[1] = 1 pages serve reads and writes alike.
       flags: REQUEST_FLAG.PASID | (random.below(2) ? REQUEST_FLAG.READ : REQUEST_FLAG.WRITE),
     })),

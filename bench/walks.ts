@@ -1,6 +1,6 @@
 /** The walk kernels: the same tables and requests for Wasm (batch and single calls), TypeScript and C. */
 import { WAYS } from "../assembly/layout/caches.ts";
-import { REQUEST, REQUEST_BYTES } from "../assembly/layout/core.ts";
+import { REQUEST, REQUEST_BYTES, REQUEST_FLAG } from "../assembly/layout/core.ts";
 import { SmmuWalker, VtdWalker } from "../src/index.ts";
 import type { BareResult } from "../src/walk/result.ts";
 import type { Walker } from "../src/walker.ts";
@@ -15,6 +15,9 @@ import type { BenchRam, BenchRequest } from "./ram.ts";
 import { RISCV_MODEL, type RiscvModel } from "./riscv.ts";
 import { type SmmuShape, smmuData } from "./tables-smmuv3.ts";
 import { type VtdShape, vtdData } from "./tables-vtd.ts";
+
+/** Requests whose fetches are counted. */
+const TRACED = 64;
 
 /** A walker in plain TypeScript. */
 interface Plain {
@@ -221,7 +224,21 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
     same(set.name, RISCV_MODEL, expected, ...(await riscv.load(records)));
     implementations.push({ name: RISCV_MODEL, round: () => riscv.run(times) });
   }
-  return { name: set.name, operations: requests.length * times, implementations };
+  const fetches = fetchesOf(set.uncached ?? walker, requests);
+  return { name: set.name, operations: requests.length * times, implementations, fetches };
+}
+
+/** Table entries that a walk reads, which is the same for all requests of a kernel. */
+function fetchesOf(walker: Walker, requests: readonly BenchRequest[]): number {
+  const counts = requests.slice(0, TRACED).map(({ sid, pasid, address, flags }) => {
+    const access = flags & REQUEST_FLAG.WRITE ? "w" : "r";
+    const { steps } = walker.trace({ sid, pasid, address: BigInt(address), access });
+    // A trace starts at the register that points at the tables, where the vendor has checks on it.
+    return steps.filter(({ structure }) => !structure.endsWith(" register")).length;
+  });
+  const [fetches = 0] = counts;
+  if (counts.some((count) => count !== fetches)) throw new Error(`bench data: walks of ${counts.join(", ")} fetches`);
+  return fetches;
 }
 
 const bareResult = (): BareResult => ({
@@ -256,13 +273,16 @@ function intoObject(walker: Walker, singles: Uint32Array, times: number): Implem
   };
 }
 
+/** The implementation that walks in batches of a size. */
+export const batchesOf = (size: number): string => `batches of ${size}, packed and read`;
+
 /** As a device model would: requests out of its own arrays into a batch, results into an object. */
 function inBatches(walker: Walker, singles: Uint32Array, times: number, size: number): Implementation {
   const into = bareResult();
   const batch = walker.batch(size);
   const all = (singles.length / SINGLE_WORDS) * times;
   return {
-    name: `batches of ${size}, packed and read`,
+    name: batchesOf(size),
     round: () => {
       let next = 0;
       for (let done = 0; done < all; done += size) {

@@ -4,12 +4,15 @@ import {
   type Bar,
   estimate,
   exitCode,
+  flatness,
+  type GrowthPoint,
   judge,
   type Measurement,
   NATIVE,
   ratioOf,
   table,
   verdictLine,
+  wrongFetches,
 } from "../../bench/judge.ts";
 
 const KERNEL = "walk, hot";
@@ -66,6 +69,42 @@ describe("judge", () => {
   it("never takes a measurement of another kernel", () => {
     const other = { ...measured("Wasm", [99, 99, 99, 99, 99]), name: "walk, cold" };
     expect(judge(bar, [C, other]).state).toBe("undecided");
+  });
+});
+
+describe("growth", () => {
+  /** At x: nanoseconds of a walk of ours and of native C, with so much spread. */
+  const point = (x: number, batch: number, native: number, spread = 0, fetches = 8): GrowthPoint => {
+    const ratio = { median: batch / native, spread, rounds: 9 };
+    return { x, fetches, batch, single: batch, native, ratio };
+  };
+
+  it("is flat where native C grows as much over the same tables, or more", () => {
+    expect(flatness([point(1, 30, 30), point(64, 60, 40), point(4096, 120, 120)])).toEqual({
+      state: "flat",
+      why: "from 1 to 4096 the time becomes 4.0x, native C's over the same tables 4.0x; at worst 1.50x of native C, at 64",
+    });
+    expect(flatness([point(1, 30, 30), point(4096, 60, 120)]).state).toBe("flat");
+  });
+
+  it("is not where native C grows less, by more than the spread", () => {
+    expect(flatness([point(1, 30, 30), point(4096, 66, 60)]).state).toBe("not flat");
+    expect(flatness([point(1, 30, 30, 0.04), point(4096, 66, 60, 0.04)]).state).toBe("not flat");
+    expect(flatness([point(1, 30, 30, 0.05), point(4096, 66, 60, 0.05)]).state).toBe("flat");
+  });
+
+  it("is undecided without native C, or on rounds that disagree", () => {
+    const alone = { x: 1, fetches: 8, batch: 30, single: 30 };
+    expect(flatness([alone, alone]).why).toBe("there is no native C to compare with");
+    expect(flatness([point(1, 30, 30), point(4096, 90, 30, 0.3)]).why).toMatch(/rounds differ by ± 30 %/);
+    expect(flatness([])).toMatchObject({ state: "undecided" });
+  });
+
+  it("names the point where a walk reads more entries than it should", () => {
+    const points = [point(3, 30, 30, 0, 7), point(4, 30, 30, 0, 8), point(5, 30, 30, 0, 9)];
+    expect(wrongFetches(points, (x) => x)).toBeUndefined();
+    expect(wrongFetches(points, () => 0)).toEqual({ x: 4, fetches: 8, due: 7 });
+    expect(wrongFetches([], () => 0)).toBeUndefined();
   });
 });
 
