@@ -7,7 +7,7 @@ import { RoaringBitmap32, roaringLibraryInitialize } from "roaring-wasm";
 import { TypedFastBitSet } from "typedfastbitset";
 import { BITMAP_BYTES, BITMAP_IDS } from "../assembly/layout/bitmap.ts";
 import { Core } from "../src/core/core.ts";
-import { IdBitmap, Ioasid, IoasidSet } from "../src/index.ts";
+import { IdBitmap, Ioasid, IoasidSet } from "../src/ioasid/index.ts";
 import type { Implementation, Kernel } from "./harness.ts";
 import { NATIVE } from "./judge.ts";
 import type { Native } from "./native.ts";

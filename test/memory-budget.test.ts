@@ -1,6 +1,8 @@
 /** What the package takes of linear memory: guest RAM and 1 MiB, with every unit and its caches inside. */
 import { describe, expect, it } from "vitest";
-import { GuestMemory, Smmuv3, VtdUnit } from "../src/index.ts";
+import { GuestMemory } from "../src/index.ts";
+import { Smmuv3 } from "../src/smmuv3/index.ts";
+import { VtdUnit } from "../src/vtd/index.ts";
 
 const MIB = 1 << 20;
 

@@ -4,8 +4,8 @@
  * No sockets here: a `Session` joins a function with a client, whatever carries the bytes.
  */
 import { GuestMemory } from "../memory.ts";
-import type { SmmuFeatures } from "../smmuv3/index.ts";
-import type { VtdCapabilities } from "../vtd/index.ts";
+import type { SmmuFeatures } from "../smmuv3/features.ts";
+import type { VtdCapabilities } from "../vtd/capabilities.ts";
 import { dword } from "./bytes.ts";
 import { DmaEngine } from "./dma-engine.ts";
 import { patchDmar } from "./dmar.ts";

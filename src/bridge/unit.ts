@@ -2,22 +2,14 @@
 import type { EndpointLog, PageRequest, TranslationCompletion, TranslationOptions } from "../endpoint.ts";
 import type { Fault, InterruptSink } from "../iommu.ts";
 import type { GuestMemory } from "../memory.ts";
-import {
-  type SmmuCachePolicy,
-  type SmmuDevice,
-  type SmmuFeatures,
-  type DmaRead as SmmuRead,
-  Smmuv3,
-  type DmaWrite as SmmuWrite,
-} from "../smmuv3/index.ts";
-import {
-  type VtdCachePolicy,
-  type VtdCapabilities,
-  type VtdDevice,
-  type DmaRead as VtdRead,
-  VtdUnit,
-  type DmaWrite as VtdWrite,
-} from "../vtd/index.ts";
+import type { SmmuCachePolicy } from "../smmuv3/caches.ts";
+import type { DmaRead as SmmuRead, DmaWrite as SmmuWrite } from "../smmuv3/device.ts";
+import type { SmmuFeatures } from "../smmuv3/features.ts";
+import { type SmmuDevice, Smmuv3 } from "../smmuv3/index.ts";
+import type { VtdCachePolicy } from "../vtd/caches.ts";
+import type { VtdCapabilities } from "../vtd/capabilities.ts";
+import type { DmaRead as VtdRead, DmaWrite as VtdWrite } from "../vtd/device.ts";
+import { type VtdDevice, VtdUnit } from "../vtd/index.ts";
 
 export type Vendor = "vtd" | "smmuv3";
 

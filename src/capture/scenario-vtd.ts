@@ -23,7 +23,9 @@ import { hex } from "../check.ts";
 import type { Outcome, Request } from "../iommu.ts";
 import { GuestMemory } from "../memory.ts";
 import { getBits, maskOf, putBits } from "../structure.ts";
-import { VtdCapabilities, VtdUnit, type VtdUnitOptions, VtdWalker } from "../vtd/index.ts";
+import { VtdCapabilities } from "../vtd/capabilities.ts";
+import { VtdUnit, type VtdUnitOptions } from "../vtd/index.ts";
+import { VtdWalker } from "../vtd/walker.ts";
 import { SparsePages } from "./pages.ts";
 import {
   playScenario,

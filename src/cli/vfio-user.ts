@@ -5,8 +5,8 @@ import { BridgeServer, commandFor, plainCommandFor, type ServeOptions, socketNam
 import { QEMU_PROGRAM, shellCommand } from "../bridge/qemu-command.ts";
 import { InputError } from "../capture/input.ts";
 import { readFile } from "../capture/node/files.ts";
-import { SMMU_PRESETS, type SmmuPreset } from "../smmuv3/index.ts";
-import { VTD_PRESETS, type VtdPreset } from "../vtd/index.ts";
+import { SMMU_PRESETS, type SmmuPreset } from "../smmuv3/presets.ts";
+import { VTD_PRESETS, type VtdPreset } from "../vtd/capabilities.ts";
 import type { Io } from "./io.ts";
 import { type Arguments, EXIT, readArguments, UsageError, type Verb } from "./verb.ts";
 

@@ -28,7 +28,8 @@ import { hex } from "../check.ts";
 import type { Access, Request, Trace } from "../iommu.ts";
 import { ADDRESS_BITS, GuestMemory } from "../memory.ts";
 import { getBits, getField, getInPlace, putBits, setField, setInPlace } from "../structure.ts";
-import { VTD_PRESETS, VtdCapabilities, VtdWalker } from "../vtd/index.ts";
+import { VTD_PRESETS, VtdCapabilities } from "../vtd/capabilities.ts";
+import { VtdWalker } from "../vtd/walker.ts";
 import type { DumpWalk } from "./finding.ts";
 import { indexAt } from "./vtd-where.ts";
 

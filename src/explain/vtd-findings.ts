@@ -2,7 +2,7 @@
 import { ECAP, FSTS, IQEI } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
 import { describe, getBits } from "../structure.ts";
-import { VtdCapabilities } from "../vtd/index.ts";
+import { VtdCapabilities } from "../vtd/capabilities.ts";
 import { faultReason } from "../vtd/names.ts";
 import { findEntry } from "./catalogue.ts";
 import type { KnownUnit } from "./dump-walk.ts";

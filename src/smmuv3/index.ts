@@ -1,37 +1,47 @@
-/** The SMMUv3's public names. */
+/** The public names of `iommulator/smmuv3`: a whole Arm SMMUv3, as its driver and its devices see it. */
 
+export type {
+  DeviceInvalidation,
+  Endpoint,
+  PageGroupResponse,
+  PageRequest,
+  TranslationCompletion,
+  TranslationOptions,
+} from "../endpoint.ts";
+export {
+  type Register,
+  RegisterFile,
+  type RegisterFragment,
+  type RegisterWrite,
+  type ResetKind,
+} from "../registers.ts";
+export type { Json, Snapshot } from "../snapshot.ts";
 export { SmmuBatch } from "./batch.ts";
-export { type SmmuCachePolicy, type SmmuCacheSizes, SmmuTranslationCaches } from "./caches.ts";
-export { type Choice, SMMU_CHOICES } from "./choices.ts";
-export { commandFields, commandName } from "./commands.ts";
-export { type DmaFailure, type DmaOptions, type DmaRead, type DmaWrite, SmmuDevice } from "./device.ts";
-export { decodeEvent, encodeEvent, type SmmuEvent } from "./event-record.ts";
-export { oddities } from "./feature-rules.ts";
+export { type Choice as SmmuChoice, SMMU_CHOICES } from "./choices.ts";
+export { commandFields as smmuCommandFields, commandName as smmuCommandName } from "./commands.ts";
 export {
-  featuresFromIds,
-  type IdRegisters,
-  idRegisters,
-  NOT_MODELLED,
-  type SmmuFeatures,
-  smmuFeatures,
-} from "./features.ts";
-export type { LineSink, SmmuLine } from "./interrupts.ts";
+  type DmaFailure as SmmuDmaFailure,
+  type DmaOptions as SmmuDmaOptions,
+  type DmaRead as SmmuDmaRead,
+  type DmaWrite as SmmuDmaWrite,
+  SmmuDevice,
+} from "./device.ts";
+export { decodeEvent as decodeSmmuEvent, encodeEvent as encodeSmmuEvent, type SmmuEvent } from "./event-record.ts";
+export type { LineSink as SmmuLineSink, SmmuLine } from "./interrupts.ts";
+export type { PageRequestOutcome as SmmuPageRequestOutcome } from "./pri.ts";
+export type { CommandStep as SmmuCommandStep } from "./queue.ts";
 export {
-  checkInfo,
-  descriptorFields,
-  eventMeaning,
-  eventName,
-  fieldMeaning,
-  SMMU_STRUCTURES,
-  type SmmuAttributes,
-  type SmmuStructure,
-  smmuAttributes,
-} from "./names.ts";
-export { type Granule, SmmuPageTable, type SmmuPageTableOptions } from "./page-table.ts";
-export { SMMU_PRESETS, type SmmuPreset } from "./presets.ts";
-export type { PageRequestOutcome } from "./pri.ts";
-export type { CommandStep } from "./queue.ts";
-export { SmmuCdTable, SmmuStreamTable } from "./tables.ts";
-export { type ResumeSink, type SmmuFault, type SmmuMmio, type SmmuOptions, type SmmuOutcome, Smmuv3 } from "./unit.ts";
-export { type EntryUpdate, type LiveEntry, liveEntry, updateCd, updateSte } from "./update.ts";
-export { type SmmuState, SmmuWalker } from "./walker.ts";
+  type ResumeSink as SmmuResumeSink,
+  type SmmuFault,
+  type SmmuMmio,
+  type SmmuOptions,
+  type SmmuOutcome,
+  Smmuv3,
+} from "./unit.ts";
+export {
+  type EntryUpdate as SmmuEntryUpdate,
+  type LiveEntry as SmmuLiveEntry,
+  liveEntry as smmuLiveEntry,
+  updateCd as updateSmmuCd,
+  updateSte as updateSmmuSte,
+} from "./update.ts";

@@ -4,6 +4,7 @@
  * Intel D51397, rev 5.10, "Capability Register", "Extended Capability Register".
  */
 import { checkBigInt, checkInteger } from "../check.ts";
+import { lazily } from "../lazy.ts";
 import { fieldsOf, getBits, maskOf, putBits } from "../structure.ts";
 import {
   BASE_FEATURES,
@@ -118,69 +119,70 @@ function encode(features: Readonly<VtdFeatures>): CapabilityRegisters {
 }
 
 /** Units by name. Values of real machines are from their boot logs; `cleared` says what was taken off. */
-export const VTD_PRESETS: Readonly<Record<VtdPreset, VtdCapabilities>> = {
+export const VTD_PRESETS: Readonly<Record<VtdPreset, VtdCapabilities>> = lazily({
   /** QEMU 11.1, 48 bits, interrupt remapping; second stage only, legacy mode. */
-  qemu: asFound(0x10n, 0x80d2_008c_222f_0606n, 0xf0_0f4an, 48),
+  qemu: () => asFound(0x10n, 0x80d2_008c_222f_0606n, 0xf0_0f4an, 48),
   /** The same with x-scalable-mode=on. */
-  "qemu-scalable": asFound(0x10n, 0x80d2_008c_222f_0606n, 0x4800_80f0_0f4an, 48),
+  "qemu-scalable": () => asFound(0x10n, 0x80d2_008c_222f_0606n, 0x4800_80f0_0f4an, 48),
   /** The same with x-flts=on: first stage. */
-  "qemu-first-stage": asFound(0x10n, 0x81d2_008c_222f_0606n, 0x8800_00f0_0f4an, 48),
+  "qemu-first-stage": () => asFound(0x10n, 0x81d2_008c_222f_0606n, 0x8800_00f0_0f4an, 48),
   /** Client, graphics unit, version 4.0. */
-  "client-graphics": asFound(0x40n, 0x01c0_000c_4066_0462n, 0x0000_069e_2ff0_505en, 39),
+  "client-graphics": () => asFound(0x40n, 0x01c0_000c_4066_0462n, 0x0000_069e_2ff0_505en, 39),
   /** The same of a later part. */
-  "client-graphics-ats": asFound(0x40n, 0x01c0_000c_4066_0462n, 0x0000_029a_00f0_505en, 39),
+  "client-graphics-ats": () => asFound(0x40n, 0x01c0_000c_4066_0462n, 0x0000_029a_00f0_505en, 39),
   /** Client, main unit, version 5.0. */
-  client: asFound(0x50n, 0x00d2_008c_4066_0462n, 0x0000_0000_00f0_50dan, 39),
+  client: () => asFound(0x50n, 0x00d2_008c_4066_0462n, 0x0000_0000_00f0_50dan, 39),
   /** Client, version 7.0: scalable mode, abort-DMA mode. */
-  "client-scalable": asFound(0x70n, 0xc9de_008c_ee69_0462n, 0x0012_ca9a_00f0_ef5en, 42),
+  "client-scalable": () => asFound(0x70n, 0xc9de_008c_ee69_0462n, 0x0012_ca9a_00f0_ef5en, 42),
   /** Server, version 6.0: scalable mode, nested. */
-  server: asFound(0x60n, 0x09ed_008c_4078_0466n, 0x0003_ee9e_86f0_50dfn, 46),
+  server: () => asFound(0x60n, 0x09ed_008c_4078_0466n, 0x0003_ee9e_86f0_50dfn, 46),
   /** Server, version 7.0: 5-level paging, page requests. */
-  "server-5-level": asFound(0x70n, 0xf9ed_008c_ee78_0c66n, 0x003f_ef9e_a6f0_efdfn, 52),
+  "server-5-level": () => asFound(0x70n, 0xf9ed_008c_ee78_0c66n, 0x003f_ef9e_a6f0_efdfn, 52),
   /** Everything that is modelled, in the last version that has register-based invalidation. */
-  widest: VtdCapabilities.of({
-    HAW: 52,
-    PLMR: 1,
-    PHMR: 1,
-    SAGAW: 0b1110,
-    MGAW: 56,
-    FRO: 0x100,
-    NFR: 255,
-    MAMV: 63,
-    FS1GP: 1,
-    FS5LP: 1,
-    ESIRTPS: 1,
-    DT: 1,
-    IR: 1,
-    EIM: 1,
-    SC: 1,
-    MHMV: 15,
-    MTS: 1,
-    NEST: 1,
-    PRS: 1,
-    SRS: 1,
-    NWFS: 1,
-    EAFS: 1,
-    PSS: 19,
-    PASID: 1,
-    DIT: 1,
-    PDS: 1,
-    SMTS: 1,
-    SSADS: 1,
-    SSTS: 1,
-    FSTS: 1,
-    SMPWCS: 1,
-    RPS: 1,
-    RPRIVS: 1,
-    ADMS: 1,
-    HPTS: 1,
-    HPT1GPS: 1,
-    PTRS: 1,
-    SSIRWS: 1,
-    SMS: 1,
-    RDTS: 1,
-  }),
-};
+  widest: () =>
+    VtdCapabilities.of({
+      HAW: 52,
+      PLMR: 1,
+      PHMR: 1,
+      SAGAW: 0b1110,
+      MGAW: 56,
+      FRO: 0x100,
+      NFR: 255,
+      MAMV: 63,
+      FS1GP: 1,
+      FS5LP: 1,
+      ESIRTPS: 1,
+      DT: 1,
+      IR: 1,
+      EIM: 1,
+      SC: 1,
+      MHMV: 15,
+      MTS: 1,
+      NEST: 1,
+      PRS: 1,
+      SRS: 1,
+      NWFS: 1,
+      EAFS: 1,
+      PSS: 19,
+      PASID: 1,
+      DIT: 1,
+      PDS: 1,
+      SMTS: 1,
+      SSADS: 1,
+      SSTS: 1,
+      FSTS: 1,
+      SMPWCS: 1,
+      RPS: 1,
+      RPRIVS: 1,
+      ADMS: 1,
+      HPTS: 1,
+      HPT1GPS: 1,
+      PTRS: 1,
+      SSIRWS: 1,
+      SMS: 1,
+      RDTS: 1,
+    }),
+});
 
 export type VtdPreset =
   | "qemu"

@@ -1,21 +1,38 @@
-/** Intel VT-d. */
+/** The public names of `iommulator/vtd`: a whole Intel VT-d unit, as its driver and its devices see it. */
 
-export { VtdBatch } from "./batch.ts";
-export { type VtdCachePolicy, type VtdCacheSizes, VtdTranslationCaches } from "./caches.ts";
-export { type CapabilityRegisters, VTD_PRESETS, VtdCapabilities, type VtdPreset } from "./capabilities.ts";
+export type {
+  DeviceInvalidation,
+  Endpoint,
+  PageGroupResponse,
+  PageRequest,
+  TranslationCompletion,
+  TranslationOptions,
+} from "../endpoint.ts";
+export type { InterruptSink } from "../iommu.ts";
 export {
-  type DmaFailure,
-  type DmaOptions,
-  type DmaRead,
-  type DmaWrite,
+  type Register,
+  RegisterFile,
+  type RegisterFragment,
+  type RegisterWrite,
+  type ResetKind,
+} from "../registers.ts";
+export type { Json, Snapshot } from "../snapshot.ts";
+export { VtdBatch } from "./batch.ts";
+export {
+  type DmaFailure as VtdDmaFailure,
+  type DmaOptions as VtdDmaOptions,
+  type DmaRead as VtdDmaRead,
+  type DmaWrite as VtdDmaWrite,
   VtdDevice,
 } from "./device.ts";
-export type { FaultRecord, FaultType } from "./faults.ts";
-export type { VtdFeature, VtdFeatures } from "./features.ts";
-export type { BlockedInterrupt, DeliveredInterrupt, InterruptOutcome } from "./interrupts.ts";
-export { checkName, type FaultReason, faultReason, fieldMeaning, structureName } from "./names.ts";
-export type { PageRequestOutcome } from "./page-requests.ts";
-export type { QueueStep } from "./queue.ts";
-export { type Fields, type Locate, VtdPageTable, VtdTables } from "./tables.ts";
+export type { FaultRecord as VtdFaultRecord, FaultType as VtdFaultType } from "./faults.ts";
+export type {
+  BlockedInterrupt as VtdBlockedInterrupt,
+  DeliveredInterrupt as VtdDeliveredInterrupt,
+  InterruptOutcome as VtdInterruptOutcome,
+} from "./interrupts.ts";
+export type { PageRequestOutcome as VtdPageRequestOutcome } from "./page-requests.ts";
+export type { QueueStep as VtdQueueStep } from "./queue.ts";
 export { type VtdMmio, VtdUnit, type VtdUnitOptions } from "./unit.ts";
-export { type VtdAttributes, type VtdState, VtdWalker, vtdAttributes } from "./walker.ts";
+export { type HostPasids, Vcmd, type VcmdOptions } from "./vcmd.ts";
+export { VCMD_ERAS, type VcmdEra } from "./vcmd-layout.ts";

@@ -1,6 +1,6 @@
 /** Custom allocators: registration, precedence, succession, and what goes wrong in them. */
 import { describe, expect, it } from "vitest";
-import { Ioasid, IoasidSet, ReentrancyError } from "../../src/index.ts";
+import { Ioasid, IoasidSet, ReentrancyError } from "../../src/ioasid/index.ts";
 import { loggedSpace, ScriptedAllocator } from "../support/ioasid.ts";
 
 const set = new IoasidSet<string>("a");

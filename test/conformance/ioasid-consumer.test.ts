@@ -8,7 +8,7 @@ import {
   MAX_ID,
   PasidConsumer,
   type PasidOps,
-} from "../../src/index.ts";
+} from "../../src/ioasid/index.ts";
 
 /** A consumer whose bus has these hooks; null is a test that went wrong. */
 function consumerOf(ops: PasidOps, ids: Ioasid): PasidConsumer<string> {

@@ -1,6 +1,6 @@
 /** The allocator of Linux v5.5 to v6.3: allocation, look-up, data, references. */
 import { describe, expect, it } from "vitest";
-import { Ioasid, IoasidSet, MAX_ID, Mm, SvaPasids } from "../../src/index.ts";
+import { Ioasid, IoasidSet, MAX_ID, Mm, SvaPasids } from "../../src/ioasid/index.ts";
 import { loggedSpace, ScriptedAllocator } from "../support/ioasid.ts";
 
 const set = new IoasidSet<string>("a");

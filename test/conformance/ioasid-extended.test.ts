@@ -8,7 +8,7 @@ import {
   Mm,
   type QuotaSet,
   Task,
-} from "../../src/index.ts";
+} from "../../src/ioasid/index.ts";
 import { failed, listener, newSet } from "../support/extended.ts";
 
 describe("sets and capacity", () => {

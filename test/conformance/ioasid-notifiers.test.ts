@@ -1,6 +1,6 @@
 /** "IOASID extensions for guest SVA": a set's own numbers (SPIDs), and who hears of them. */
 import { describe, expect, it } from "vitest";
-import { ExtendedIoasid, INVALID_IOASID, Mm, NOTIFY_ALL, NOTIFY_SET, ReentrancyError } from "../../src/index.ts";
+import { ExtendedIoasid, INVALID_IOASID, Mm, NOTIFY_ALL, NOTIFY_SET, ReentrancyError } from "../../src/ioasid/index.ts";
 import { failed, listener, newSet } from "../support/extended.ts";
 
 describe("SPIDs", () => {

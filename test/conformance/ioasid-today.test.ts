@@ -18,7 +18,7 @@ import {
   SvaPasids,
   VFIO_PASID,
   VfioDevice,
-} from "../../src/index.ts";
+} from "../../src/ioasid/index.ts";
 import { RecordingDriver } from "../support/attach.ts";
 
 const OK = { ok: true };

@@ -1,6 +1,7 @@
 /** The virtual command interface, seen from both sides of its registers. */
 import { describe, expect, it } from "vitest";
-import { Ioasid, IoasidSet, MAX_ID, VCMD_ERAS, type VcmdEra, VcmdTimeout } from "../../src/index.ts";
+import { Ioasid, IoasidSet, MAX_ID, VcmdTimeout } from "../../src/ioasid/index.ts";
+import { VCMD_ERAS, type VcmdEra } from "../../src/vtd/index.ts";
 import { loggedSpace } from "../support/ioasid.ts";
 import { Vmm } from "../support/vcmd.ts";
 

@@ -1,6 +1,6 @@
 /** SMMU-084..090: ATS, page requests, interrupts, IHI 0070 3.9, 8, 3.18. */
 import { describe, expect, it } from "vitest";
-import type { PageRequest, SmmuLine } from "../../src/index.ts";
+import type { PageRequest, SmmuLine } from "../../src/smmuv3/index.ts";
 import { aborts, translates } from "../support/smmu-expect.ts";
 import { COMMAND, CR0, OP, REG, words } from "../support/smmu-fields.ts";
 import { CMDQ, hexWords, PA, PRIQ, RAM, SID, SmmuMachine, VA } from "../support/smmu-machine.ts";

@@ -1,6 +1,6 @@
 /** SMMU-077..083: invalidation, CMD_SYNC, illegal commands, live edits, IHI 0070 chapter 4, 3.21. */
 import { describe, expect, it } from "vitest";
-import { updateSmmuSte } from "../../src/index.ts";
+import { updateSmmuSte } from "../../src/smmuv3/index.ts";
 import { aborts, stage1, translates } from "../support/smmu-expect.ts";
 import { type COMMAND, OP, REG, STE, type Values, words } from "../support/smmu-fields.ts";
 import {

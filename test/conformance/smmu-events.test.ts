@@ -1,6 +1,7 @@
 /** SMMU-070..076: fault models, event records, stalls, IHI 0070 3.12, 7.3, 4.6. */
 import { describe, expect, it } from "vitest";
-import type { Request, SmmuOutcome } from "../../src/index.ts";
+import type { Request } from "../../src/index.ts";
+import type { SmmuOutcome } from "../../src/smmuv3/index.ts";
 import { aborts, answers, stage1 } from "../support/smmu-expect.ts";
 import { CR0, OP, REG, STE, words } from "../support/smmu-fields.ts";
 import { CDS, EVENTQ, hexWords, IDS, PA, RAM, record, SID, SmmuMachine, STREAMS, VA } from "../support/smmu-machine.ts";

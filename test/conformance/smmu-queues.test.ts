@@ -1,6 +1,6 @@
 /** SMMU-013..024: command and event queues, GERROR, IHI 0070 3.5, 4.1, 6.3.17, 7.1. */
 import { describe, expect, it } from "vitest";
-import type { SmmuLine } from "../../src/index.ts";
+import type { SmmuLine } from "../../src/smmuv3/index.ts";
 import { aborts } from "../support/smmu-expect.ts";
 import { COMMAND, CR0, OP, REG, words } from "../support/smmu-fields.ts";
 import { CMDQ, EVENTQ, RAM, SID, SmmuMachine } from "../support/smmu-machine.ts";

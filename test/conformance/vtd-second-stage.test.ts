@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GuestMemory, VtdUnit } from "../../src/index.ts";
+import { GuestMemory } from "../../src/index.ts";
+import { VtdUnit } from "../../src/vtd/index.ts";
 import { features, HOLE, Rig, SID } from "../support/vtd-rig.ts";
 
 /** SSADE in a PASID entry's first word; SRE in its third. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GuestPasids, Ioasid, Vcmd, type VcmdOptions } from "../../src/index.ts";
+import { GuestPasids, Ioasid } from "../../src/ioasid/index.ts";
+import { Vcmd, type VcmdOptions } from "../../src/vtd/index.ts";
 import { Rig } from "../support/vtd-rig.ts";
 
 const VCMD = 0xe00;

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { SmmuOptions } from "../../src/index.ts";
+import type { SmmuOptions } from "../../src/smmuv3/index.ts";
 import { Choices } from "../support/choices.ts";
 import { runs, seed } from "../support/runs.ts";
 import { CD_PLAIN, CDS, FREE, LEAF, SmmuBench, STE_ABORT, STE_BYPASS, SYNC, TABLES } from "../support/smmu-bench.ts";

@@ -1,7 +1,7 @@
 /** The allocator registry against a model of plain arrays and maps, with backends that answer anything. */
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import { type AllocatorOps, INVALID_IOASID, Ioasid, IoasidSet, MAX_ID, type Rules } from "../../src/index.ts";
+import { type AllocatorOps, INVALID_IOASID, Ioasid, IoasidSet, MAX_ID, type Rules } from "../../src/ioasid/index.ts";
 import { checkCommands, command, same, sharedCore } from "../support/commands.ts";
 
 const SETS = [new IoasidSet<number>("a"), new IoasidSet<number>("b")] as const;

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { GuestMemory, IdBitmap, MAX_ID } from "../../src/index.ts";
+import { GuestMemory } from "../../src/index.ts";
 import { coreForBitmaps, ID_BITMAP_BYTES } from "../../src/ioasid/bitmap.ts";
+import { IdBitmap, MAX_ID } from "../../src/ioasid/index.ts";
 import { runs, seed } from "../support/runs.ts";
 
 describe("IdBitmap", () => {

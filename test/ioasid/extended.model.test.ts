@@ -1,7 +1,7 @@
 /** Sets with quotas, references, pending frees and SPIDs, against a model of plain maps. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ExtendedIoasid, type QuotaSet, type Series } from "../../src/index.ts";
+import { ExtendedIoasid, type QuotaSet, type Series } from "../../src/ioasid/index.ts";
 import { checkCommands, command, same, sharedCore } from "../support/commands.ts";
 
 const CAPACITY = 12;

@@ -2,7 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { ID_BITMAP_BYTES, Ioasid, IoasidSet } from "../../src/index.ts";
+import { ID_BITMAP_BYTES, Ioasid, IoasidSet } from "../../src/ioasid/index.ts";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;

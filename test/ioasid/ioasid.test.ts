@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { GuestMemory } from "../../src/index.ts";
+import { coreForBitmaps } from "../../src/ioasid/bitmap.ts";
 import {
   ExtendedIoasid,
-  GuestMemory,
   IdBitmap,
   Ioasid,
   IoasidSet,
@@ -10,8 +11,7 @@ import {
   PasidConsumer,
   ReentrancyError,
   SvaPasids,
-} from "../../src/index.ts";
-import { coreForBitmaps } from "../../src/ioasid/bitmap.ts";
+} from "../../src/ioasid/index.ts";
 import { loggedSpace, ScriptedAllocator } from "../support/ioasid.ts";
 
 const set = new IoasidSet<string>("a");

@@ -1,7 +1,7 @@
 /** References, stamps and quarantine of a space, against a model of plain maps. */
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import { Ioasid, IoasidSet } from "../../src/index.ts";
+import { Ioasid, IoasidSet } from "../../src/ioasid/index.ts";
 import { checkCommands, command, same, sharedCore } from "../support/commands.ts";
 
 const SETS = [null, new IoasidSet<string>("a"), new IoasidSet<string>("b")] as const;

@@ -1,7 +1,7 @@
 /** Threads: one owner of the space, workers that ask it by messages. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
-import { Ioasid, type IoasidPort, RemoteIoasid, serveIoasid } from "../../src/index.ts";
+import { Ioasid, type IoasidPort, RemoteIoasid, serveIoasid } from "../../src/ioasid/index.ts";
 
 /** What runs in a worker: plain JavaScript that speaks the protocol, as any client could. */
 const WORKER = `

@@ -1,7 +1,7 @@
 /** Event records, byte for byte. Golden words are put together from the bits in Linux's driver and IHI 0070 7.3. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { decodeSmmuEvent, encodeSmmuEvent, type SmmuEvent } from "../../src/index.ts";
+import { decodeSmmuEvent, encodeSmmuEvent, type SmmuEvent } from "../../src/smmuv3/index.ts";
 
 const SID = 5;
 /** Word 0: StreamID, number; with a SubstreamID that and SSV. */

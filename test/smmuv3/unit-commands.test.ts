@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { SMMU_PRESETS, type SmmuFeatures, smmuCommandName, smmuFeatures } from "../../src/index.ts";
+import { SMMU_PRESETS, type SmmuFeatures, smmuFeatures } from "../../src/index.ts";
 import { isIllegal } from "../../src/smmuv3/commands.ts";
+import { smmuCommandName } from "../../src/smmuv3/index.ts";
 import { tlbInvalidation } from "../../src/smmuv3/invalidation.ts";
 
 describe("legality of commands, IHI 0070 4.1.3", () => {

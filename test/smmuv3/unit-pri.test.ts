@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type PageRequest, SMMU_PRESETS, smmuFeatures } from "../../src/index.ts";
+import { SMMU_PRESETS, smmuFeatures } from "../../src/index.ts";
+import type { PageRequest } from "../../src/smmuv3/index.ts";
 import { encodePageRequest } from "../../src/smmuv3/pri.ts";
 import {
   ATSCHK,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { GuestMemory, SMMU_PRESETS, Smmuv3, smmuFeatures } from "../../src/index.ts";
+import { GuestMemory, SMMU_PRESETS, smmuFeatures } from "../../src/index.ts";
 import { idRegisters } from "../../src/smmuv3/features.ts";
+import { Smmuv3 } from "../../src/smmuv3/index.ts";
 import {
   ALL_QUEUES,
   CMDQEN,

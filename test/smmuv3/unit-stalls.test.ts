@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type SmmuDmaRead, type SmmuDmaWrite, type SmmuOutcome, smmuFeatures } from "../../src/index.ts";
+import { smmuFeatures } from "../../src/index.ts";
+import type { SmmuDmaRead, SmmuDmaWrite, SmmuOutcome } from "../../src/smmuv3/index.ts";
 import { CD_PLAIN, CD0, CDS, FREE, LEAF, leaf, R, SmmuBench, STE_ABORT, SYNC, stage1 } from "../support/smmu-bench.ts";
 
 const SID = 5;

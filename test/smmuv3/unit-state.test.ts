@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GuestMemory, SMMU_PRESETS, Smmuv3, type Snapshot, smmuFeatures } from "../../src/index.ts";
+import { GuestMemory, SMMU_PRESETS, smmuFeatures } from "../../src/index.ts";
+import { Smmuv3, type Snapshot } from "../../src/smmuv3/index.ts";
 import { CD_PLAIN, CD0, CDS, FREE, LEAF, leaf, R, SmmuBench, STE_BYPASS, stage1 } from "../support/smmu-bench.ts";
 
 const SID = 5;

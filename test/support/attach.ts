@@ -1,5 +1,5 @@
 /** Devices and a driver that remembers what each PASID translates through, for the attach tests. */
-import type { PasidDevice, PasidDomain, PasidDriver, Status } from "../../src/index.ts";
+import type { PasidDevice, PasidDomain, PasidDriver, Status } from "../../src/ioasid/index.ts";
 
 export class RecordingDriver implements PasidDriver {
   readonly name: string;

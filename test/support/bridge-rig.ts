@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { BridgeServer, type ServeOptions } from "../../src/bridge/node/serve.ts";
-import { SMMU_PRESETS } from "../../src/smmuv3/index.ts";
-import { VTD_PRESETS } from "../../src/vtd/index.ts";
+import { SMMU_PRESETS } from "../../src/smmuv3/presets.ts";
+import { VTD_PRESETS } from "../../src/vtd/capabilities.ts";
 import { VfioClient } from "./vfio-client.ts";
 
 export const MIB = 1024 * 1024;

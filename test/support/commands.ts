@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { expect } from "vitest";
-import type { IoasidOptions } from "../../src/index.ts";
 import { coreForBitmaps } from "../../src/ioasid/bitmap.ts";
+import type { IoasidOptions } from "../../src/ioasid/index.ts";
 import { runs, seed } from "./runs.ts";
 
 type Command<M extends object, R> = fc.Command<M, R>;

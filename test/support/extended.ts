@@ -7,7 +7,7 @@ import type {
   NotifierPriority,
   QuotaSet,
   QuotaSetOptions,
-} from "../../src/index.ts";
+} from "../../src/ioasid/index.ts";
 
 export const failed = (error: string): unknown => ({ ok: false, error });
 

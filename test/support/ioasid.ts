@@ -1,5 +1,5 @@
 /** What the IOASID tests share: a space with its log, custom allocators that can be watched. */
-import { type AllocatorOps, Ioasid, type IoasidOptions, type LogEntry } from "../../src/index.ts";
+import { type AllocatorOps, Ioasid, type IoasidOptions, type LogEntry } from "../../src/ioasid/index.ts";
 
 export interface Logged {
   ids: Ioasid;

@@ -2,7 +2,8 @@
  * One SMMU with RAM and a plain driver, for the tests of registers, queues and events. Touches only
  * MMIO and guest memory; offsets and bits are written out here, from IHI 0070, not from our layout.
  */
-import { GuestMemory, type SmmuOptions, Smmuv3 } from "../../src/index.ts";
+import { GuestMemory } from "../../src/index.ts";
+import { type SmmuOptions, Smmuv3 } from "../../src/smmuv3/index.ts";
 import { REG } from "./smmu-fields.ts";
 
 export const RAM = 0x4000_0000n;

@@ -1,5 +1,6 @@
 /** A hostile guest and a careless host: what the fuzz does to one SMMU, driven by a tape of random words. */
-import { type GuestMemory, type Request, type SmmuOutcome, Smmuv3, type Snapshot } from "../../src/index.ts";
+import type { GuestMemory, Request } from "../../src/index.ts";
+import { type SmmuOutcome, Smmuv3, type Snapshot } from "../../src/smmuv3/index.ts";
 import type { Choices } from "./choices.ts";
 import { R } from "./smmu-bench.ts";
 import { buildCase, type Case } from "./smmu-cases/case.ts";

@@ -2,7 +2,8 @@
  * An SMMU with RAM and a careful driver: what the conformance tests act through. Only MMIO, guest memory
  * and a device's requests; structures and commands come from `smmu-fields.ts`.
  */
-import { GuestMemory, type Outcome, type Request, Smmuv3 } from "../../src/index.ts";
+import { GuestMemory, type Outcome, type Request } from "../../src/index.ts";
+import { Smmuv3 } from "../../src/smmuv3/index.ts";
 import { covered, describeTables, entryAddress, type Tables } from "./smmu-cases/tables.ts";
 import { eventWords } from "./smmu-events.ts";
 import { CD, COMMAND, CR0, type OP, PAGE, PAGE2, REG, STE, TABLE, type Values, words } from "./smmu-fields.ts";

@@ -6,13 +6,11 @@ import {
   type GuestPasidsOptions,
   Ioasid,
   registerVcmdAllocator,
-  Vcmd,
-  type VcmdEra,
-  type VcmdOptions,
   type VcmdRegistration,
-} from "../../src/index.ts";
+} from "../../src/ioasid/index.ts";
 import { RegisterFile } from "../../src/registers.ts";
 import { maskOf, putBits } from "../../src/structure.ts";
+import { Vcmd, type VcmdEra, type VcmdOptions } from "../../src/vtd/index.ts";
 
 export interface VmmOptions {
   host?: Ioasid;

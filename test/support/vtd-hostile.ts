@@ -5,8 +5,9 @@
  * memory (status writes, page requests, devices' data) is copied to the oracle's side afterwards.
  */
 import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
-import { type Snapshot, type VtdCachePolicy, VtdCapabilities, type VtdFeatures, VtdUnit } from "../../src/index.ts";
+import { type VtdCachePolicy, VtdCapabilities, type VtdFeatures } from "../../src/index.ts";
 import { ADDRESS_BITS } from "../../src/memory.ts";
+import { type Snapshot, VtdUnit } from "../../src/vtd/index.ts";
 import type { Choices } from "./choices.ts";
 import type { VtdCase } from "./vtd-cases/case.ts";
 import { addressOf, ROM } from "./vtd-cases/tables.ts";

@@ -8,9 +8,8 @@ import {
   VtdCapabilities,
   type VtdFeatures,
   VtdTables,
-  VtdUnit,
-  type VtdUnitOptions,
 } from "../../src/index.ts";
+import { VtdUnit, type VtdUnitOptions } from "../../src/vtd/index.ts";
 
 /** What a field's bit is in its register. */
 const bit = (field: number): bigint => 1n << BigInt(field & 0xffff);

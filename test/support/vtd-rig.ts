@@ -3,8 +3,9 @@
  * requests only. Offsets, entries and descriptors are spelled out as the specification prints them, so that a slip
  * in `assembly/layout` shows.
  */
-import { GuestMemory, type Request, VTD_PRESETS, VtdCapabilities, type VtdFeatures, VtdUnit } from "../../src/index.ts";
+import { GuestMemory, type Request, VTD_PRESETS, VtdCapabilities, type VtdFeatures } from "../../src/index.ts";
 import { withoutUnmet } from "../../src/vtd/features.ts";
+import { VtdUnit } from "../../src/vtd/index.ts";
 import type { VtdUnitOptions } from "../../src/vtd/unit.ts";
 
 export const GCMD = { TE: 31, SRTP: 30, WBF: 27, QIE: 26, IRE: 25, SIRTP: 24, CFI: 23 } as const;

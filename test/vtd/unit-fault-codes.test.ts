@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { REASON } from "../../assembly/layout/vtd-faults.ts";
 import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
-import type { PageRequest, Request, VtdFeatures, VtdTables } from "../../src/index.ts";
+import type { Request, VtdFeatures, VtdTables } from "../../src/index.ts";
+import type { PageRequest } from "../../src/vtd/index.ts";
 import { capabilities, NOWHERE, ROM, VtdMachine } from "../support/vtd-machine.ts";
 
 const SID = 0x0410;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
-import type { VtdFeatures, VtdUnitOptions } from "../../src/index.ts";
+import type { VtdFeatures } from "../../src/index.ts";
+import type { VtdUnitOptions } from "../../src/vtd/index.ts";
 import { capabilities, VtdMachine } from "../support/vtd-machine.ts";
 
 const PFO = 1n;

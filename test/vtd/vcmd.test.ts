@@ -1,17 +1,9 @@
 /** The virtual command registers, alone and mounted in a VT-d unit. */
 import { describe, expect, it } from "vitest";
 import { REG } from "../../assembly/layout/vtd-registers.ts";
-import {
-  GuestMemory,
-  GuestPasids,
-  Ioasid,
-  IoasidSet,
-  registerVcmdAllocator,
-  Vcmd,
-  VTD_PRESETS,
-  VtdCapabilities,
-  VtdUnit,
-} from "../../src/index.ts";
+import { GuestMemory, VTD_PRESETS, VtdCapabilities } from "../../src/index.ts";
+import { GuestPasids, Ioasid, IoasidSet, registerVcmdAllocator } from "../../src/ioasid/index.ts";
+import { Vcmd, VtdUnit } from "../../src/vtd/index.ts";
 import { Vmm } from "../support/vcmd.ts";
 
 const ALLOC = 1n;

@@ -22,8 +22,7 @@ import { REASON } from "../../../assembly/layout/vtd-faults.ts";
 import { FRCD } from "../../../assembly/layout/vtd-registers.ts";
 import { hex } from "../../check.ts";
 import { getField, type Layout } from "../../structure.ts";
-import { fieldMeaning } from "../../vtd/index.ts";
-import { faultReason } from "../../vtd/names.ts";
+import { faultReason, fieldMeaning } from "../../vtd/names.ts";
 import { choice, type Meaning, type Shape, yes } from "../shape.ts";
 import { showSourceId } from "../source-id.ts";
 

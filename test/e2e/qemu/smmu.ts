@@ -1,5 +1,6 @@
 /** QEMU's SMMUv3 and ours, through the same random scripts. */
-import { type Outcome, Smmuv3, SmmuWalker } from "../../../src/index.ts";
+import { type Outcome, SmmuWalker } from "../../../src/index.ts";
+import { Smmuv3 } from "../../../src/smmuv3/index.ts";
 import { command } from "./qtest.ts";
 import { MachineMemory } from "./ram.ts";
 import { Random } from "./random.ts";

@@ -1,5 +1,6 @@
 /** QEMU's intel-iommu and our VT-d unit, through the same random scripts. */
-import { type Outcome, VtdCapabilities, VtdUnit, VtdWalker } from "../../../src/index.ts";
+import { type Outcome, VtdCapabilities, VtdWalker } from "../../../src/index.ts";
+import { VtdUnit } from "../../../src/vtd/index.ts";
 import { command } from "./qtest.ts";
 import { MachineMemory } from "./ram.ts";
 import { Random } from "./random.ts";
