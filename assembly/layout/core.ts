@@ -100,6 +100,21 @@ export enum REQUEST_FLAG {
   PAGE_REQUEST = 1 << 11,
 }
 
+/** One request of a group that is being warmed, see `lanes.ts`. */
+export enum LANE {
+  /** u64 guest address of the entry to read next; u64 first word of the entry read last. */
+  AT = 0,
+  ENTRY = 8,
+  /** u64 input address; u64 address that the second stage is to translate. */
+  INPUT = 16,
+  IPA = 24,
+  /** u32 pointer to the request. */
+  REQUEST = 32,
+  /** The vendor's part. */
+  VENDOR = 36,
+}
+export const LANE_BYTES = 64;
+
 /** What a walk says. The first RESULT.FAULT_PART bytes are always written, the rest on a fault only. */
 export enum RESULT {
   /** u32 fault reason (VT-d) or event number (SMMUv3); 0 = none. */

@@ -62,45 +62,56 @@ export enum SMMU {
   GEOMETRY0 = 832,
   GEOMETRY1 = 1856,
   GEOMETRY2 = 2880,
-  /** u64: where the warming pass leaves what it read, so that it is not optimised away. */
-  SINK = 6976,
   /** Lanes of the warming pass, LANE_BYTES for each of a group. */
-  LANES = 7040,
+  LANES = 6976,
   /** What batches walked lately, see `assembly/warm.ts`. */
-  RECENT = 9088,
+  RECENT = 11072,
 
   /** u32 pointers to caches (see `assembly/caches.ts`), all 0 for a unit without; u32 SMMU_POLICY. */
-  REQUESTERS = 13184,
-  L1STDS = 13188,
-  STES = 13192,
-  L1CDS = 13196,
-  CDS = 13200,
-  TRANSLATIONS = 13204,
-  LEAVES2 = 13208,
-  TABLES1 = 13212,
-  TABLES2 = 13216,
-  POLICY = 13220,
+  REQUESTERS = 15168,
+  L1STDS = 15172,
+  STES = 15176,
+  L1CDS = 15180,
+  CDS = 15184,
+  TRANSLATIONS = 15188,
+  LEAVES2 = 15192,
+  TABLES1 = 15196,
+  TABLES2 = 15200,
+  POLICY = 15204,
   /** u32 PERMISSION that a read of the present requester needs (INSTCFG applied). */
-  READ_NEEDS = 13224,
+  READ_NEEDS = 15208,
   /** u32 pointer to an ORIGIN: the entries that the request has met; and room for one. */
-  ORIGIN = 13228,
-  ORIGIN_BUFFER = 13232,
-  END = 13328,
+  ORIGIN = 15212,
+  ORIGIN_BUFFER = 15216,
+  END = 15312,
 }
-export const LANE_BYTES = 32;
 /** log2 of the smallest granule there is. */
 export const SMALLEST_PAGE_SHIFT = 12;
 
-/** One request on its way through the warming pass. */
-export enum LANE {
-  /** u64 input address, u64 guest address to read next, u64 GEOMETRY (0: the lane has ended). */
-  INPUT = 0,
-  AT = 8,
-  SHAPE = 16,
-  /** u32 lowest address bit of the index at the level read next; before that log2 of a CD table's leaf. */
-  SHIFT = 24,
-  /** u32 pointer to the request. */
-  REQUEST = 28,
+/** SMMUv3's part of a lane of the warming pass. */
+export enum SMMU_LANE {
+  /** u32 WAITS_FOR. */
+  WAITS_FOR = 36,
+  /** u64 start table of stage 2. */
+  TABLE2 = 40,
+  /** u32 GEOMETRY of stage 1 and of stage 2, 0: there is none. */
+  SHAPE = 48,
+  SHAPE2 = 52,
+  /** u8 lowest address bit of the index at the level read next; the same of stage 2, 0: it is not under way. */
+  SHIFT = 56,
+  SHIFT2 = 57,
+  /** u8 log2 of the CDs in a leaf of a CD table of two levels. */
+  CD_LEAF = 58,
+}
+
+/** What a lane of the warming pass reads next. */
+export enum WAITS_FOR {
+  NOTHING = 0,
+  L1CD = 1,
+  CD = 2,
+  DESCRIPTOR = 3,
+  /** Nothing, but stage 2 is to translate the page's address. */
+  PAGE = 4,
 }
 
 /** How the tables of one configuration are shaped; a whole word of 0 = illegal combination. */

@@ -102,22 +102,16 @@ export enum VTD {
   END = 9992,
 }
 
-/** One request of a group that is being warmed. */
-export enum LANE {
-  /** u64 address of the entry to read next; u64 input address. */
-  AT = 0,
-  ADDRESS = 8,
-  /** u64 root of the second stage below the first (0 = none); u64 entry to read there next. */
-  SECOND_ROOT = 16,
-  SECOND_AT = 24,
-  /** u32 pointer to the request. */
-  REQUEST = 32,
-  /** u32 levels left; u32 levels of the second stage, in all and left. */
-  LEVELS = 36,
-  SECOND_LEVELS = 40,
-  SECOND_OPEN = 44,
+/** VT-d's part of a lane of the warming pass. */
+export enum VTD_LANE {
+  /** u32 level of the entry to read next (0: there is none); u32 the same in the second stage. */
+  LEVEL = 36,
+  SECOND_LEVEL = 40,
+  /** u32 levels of the second stage below the first; 0: there is none. */
+  SECOND_LEVELS = 44,
+  /** u64 root of that second stage. */
+  SECOND_ROOT = 48,
 }
-export const LANE_BYTES = 64;
 
 /** One entry on a path: u64 host address, u64 as read, u64 != 0: the second stage lets it be written. */
 export enum PATH {
