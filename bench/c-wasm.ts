@@ -11,7 +11,7 @@ import { NATIVE_SOURCES } from "./native.ts";
 interface Exports {
   set_ram(at: number, bytes: number): void;
   set_vtd(cap: bigint, ecap: bigint, rtaddr: bigint, haw: number): void;
-  set_smmu(base: bigint, cfg: number, idr0: number, idr1: number, idr5: number): void;
+  set_smmu(base: bigint, cfg: number, idr0: number, idr1: number, idr3: number, idr5: number): void;
   walk_vtd(requests: number, results: number, count: number): number;
   walk_smmu(requests: number, results: number, count: number): number;
 }

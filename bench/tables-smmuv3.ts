@@ -13,7 +13,7 @@ import {
   S1FMT,
   STE,
 } from "../assembly/layout/smmuv3.ts";
-import { IDR0, IDR1, IDR5, STRTAB_BASE_CFG } from "../assembly/layout/smmuv3-registers.ts";
+import { IDR0, IDR1, IDR3, IDR5, STRTAB_BASE_CFG } from "../assembly/layout/smmuv3-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
 import { BenchRam, type BenchRequest, firstAddress, mapPages, Random } from "./ram.ts";
 
@@ -37,6 +37,7 @@ export interface SmmuData {
   strtabBaseCfg: number;
   idr0: number;
   idr1: number;
+  idr3: number;
   idr5: number;
   requests: BenchRequest[];
 }
@@ -127,6 +128,7 @@ export function smmuData(shape: SmmuShape): SmmuData {
       ST_LEVEL: 1,
     }),
     idr1: register(IDR1, { SIDSIZE: 16, SSIDSIZE: 20, CMDQS: 8, EVENTQS: 8 }),
+    idr3: register(IDR3, { HAD: 1, XNX: 1 }),
     idr5: register(IDR5, { OAS: 5, GRAN4K: 1, GRAN16K: 1, GRAN64K: 1 }),
     requests: Array.from({ length: shape.requests }, () => ({
       sid: random.below(shape.streams),

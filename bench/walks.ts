@@ -94,9 +94,9 @@ export async function smmuKernel(
   options: WalkOptions = {},
 ): Promise<Kernel> {
   const { cacheSets } = options;
-  const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr5, requests } = smmuData(shape);
+  const { ram, strtabBase, strtabBaseCfg, idr0, idr1, idr3, idr5, requests } = smmuData(shape);
   const words = new Uint32Array(ram.bytes.buffer, ram.bytes.byteOffset, ram.bytes.length / 4);
-  const state = { strtabBase, strtabBaseCfg, idr0, idr1, idr5, cr0: 1 };
+  const state = { strtabBase, strtabBaseCfg, idr0, idr1, idr3, idr5, cr0: 1 };
   return kernel(native, {
     name,
     vendor: "smmu",
@@ -109,7 +109,7 @@ export async function smmuKernel(
     plain: cacheSets
       ? undefined
       : new PlainSmmu(words, { base: Number(strtabBase), cfg: strtabBaseCfg, idr0, idr1, idr5 }),
-    configure: [strtabBase, strtabBaseCfg, idr0, idr1, idr5],
+    configure: [strtabBase, strtabBaseCfg, idr0, idr1, idr3, idr5],
   });
 }
 
@@ -142,9 +142,9 @@ async function kernel(native: Native | undefined, set: WalkSet): Promise<Kernel>
   }
   const cWasm = set.cacheSets ? undefined : CWasm.load(ram.bytes, records, requests.length);
   if (cWasm) {
-    const [a, b, c, d, e] = set.configure as [bigint, never, never, never, never];
+    const [a, b, c, d, e, f] = set.configure as [bigint, never, never, never, never, never];
     if (set.vendor === "vtd") cWasm.exports.set_vtd(a, b, c, d);
-    else cWasm.exports.set_smmu(a, b, c, d, e);
+    else cWasm.exports.set_smmu(a, b, c, d, e, f);
     const faults = cWasm.walk(set.vendor);
     same(set.name, "C -> Wasm", expected, cWasm.sum(), faults);
     implementations.push({

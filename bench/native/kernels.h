@@ -26,7 +26,7 @@ typedef struct {
   u64 entry;
 } result;
 
-enum { READ = 1, WRITE = 2, EXECUTE = 4, PRIVILEGED = 8, HAS_PASID = 16 };
+enum { READ = 1, WRITE = 2, EXECUTE = 4, PRIVILEGED = 8, HAS_PASID = 16, ATS_REQUEST = 32, ATS_TRANSLATED = 64 };
 enum { RECORD = 16, QUALIFIED = 32, DIRTY = 1 << 11 };
 enum { MAY_READ = 1, MAY_WRITE = 2, MAY_EXECUTE = 4 };
 
@@ -41,7 +41,7 @@ static inline u64 ones(int msb, int lsb) { return (~0ull >> (63 - (msb - lsb))) 
 /* Set-up from the registers, and one walk. */
 void vtd_configure(u64 cap, u64 ecap, u64 rtaddr, int haw);
 u32 vtd_walk(const request *q, result *r);
-void smmu_configure(u64 strtab_base, u32 strtab_cfg, u32 idr0, u32 idr1, u32 idr5);
+void smmu_configure(u64 strtab_base, u32 strtab_cfg, u32 idr0, u32 idr1, u32 idr3, u32 idr5);
 u32 smmu_walk(const request *q, result *r);
 
 /* A cache of `sets` sets, empty; and one translation through it. */

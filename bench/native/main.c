@@ -4,7 +4,7 @@
  *   ram PATH BYTES              maps guest RAM (private: writes stay here)
  *   requests PATH COUNT         reads request records
  *   vtd CAP ECAP RTADDR HAW     sets the unit up
- *   smmu STRTAB_BASE STRTAB_BASE_CFG IDR0 IDR1 IDR5
+ *   smmu STRTAB_BASE STRTAB_BASE_CFG IDR0 IDR1 IDR3 IDR5
  *   cache SETS                  opens an empty cache of translations
  *   walk vtd|smmu TIMES         walks all requests TIMES times -> nanoseconds, sum of outputs, faults
  *   translate vtd|smmu TIMES    the same through the cache
@@ -38,7 +38,7 @@ static void walk(translation *one, long times) {
 
 int main(void) {
   char line[4096], path[4000], vendor[16];
-  unsigned long long a, b, c, d, e;
+  unsigned long long a, b, c, d, e, f;
   while (fgets(line, sizeof line, stdin)) {
     if (sscanf(line, "ram %3999s %llu", path, &a) == 2) {
       if (ram) munmap(ram, ram_bytes);
@@ -53,8 +53,8 @@ int main(void) {
     } else if (sscanf(line, "vtd %llx %llx %llx %llx", &a, &b, &c, &d) == 4) {
       vtd_configure(a, b, c, (int)d);
       puts("ok");
-    } else if (sscanf(line, "smmu %llx %llx %llx %llx %llx", &a, &b, &c, &d, &e) == 5) {
-      smmu_configure(a, (u32)b, (u32)c, (u32)d, (u32)e);
+    } else if (sscanf(line, "smmu %llx %llx %llx %llx %llx %llx", &a, &b, &c, &d, &e, &f) == 6) {
+      smmu_configure(a, (u32)b, (u32)c, (u32)d, (u32)e, (u32)f);
       puts("ok");
     } else if (sscanf(line, "cache %llu", &a) == 1) {
       cache_open((u32)a);

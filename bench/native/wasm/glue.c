@@ -13,8 +13,8 @@ __attribute__((export_name("set_vtd"))) void set_vtd(u64 cap, u64 ecap, u64 rtad
   vtd_configure(cap, ecap, rtaddr, haw);
 }
 
-__attribute__((export_name("set_smmu"))) void set_smmu(u64 base, u32 cfg, u32 idr0, u32 idr1, u32 idr5) {
-  smmu_configure(base, cfg, idr0, idr1, idr5);
+__attribute__((export_name("set_smmu"))) void set_smmu(u64 base, u32 cfg, u32 idr0, u32 idr1, u32 idr3, u32 idr5) {
+  smmu_configure(base, cfg, idr0, idr1, idr3, idr5);
 }
 
 __attribute__((export_name("walk_vtd"))) u32 walk_vtd(const request *q, result *r, u32 count) {
