@@ -177,6 +177,20 @@ export function table(measurements: readonly Measurement[]): string {
   return lines.join("\n");
 }
 
+/** What `--json` says of a measurement, one of `all`. */
+export function summary(measurement: Measurement, all: readonly Measurement[]): object {
+  const { name, impl, rounds } = measurement;
+  const base = all.find((one) => one.name === name && one.impl === NATIVE);
+  const ratio = base && ratioOf(measurement, base);
+  return {
+    name,
+    impl,
+    nsPerOp: estimate(rounds).median,
+    ratioVsNative: ratio && !refusal(ratio) ? ratio.median : null,
+    spread: ratio?.spread ?? null,
+  };
+}
+
 function showRatio(ratio: number): string {
   return `${ratio < 0.1 ? ratio.toFixed(3) : ratio.toFixed(2)}x`;
 }

@@ -21,7 +21,7 @@ import { BARS } from "./bars.ts";
 import { growth } from "./growth.ts";
 import { type Effort, type Kernel, measure } from "./harness.ts";
 import { blockKernel, churnKernel, fillKernel } from "./ids.ts";
-import { estimate, exitCode, judge, type Measurement, NATIVE, ratioOf, refusal, table, verdictLine } from "./judge.ts";
+import { exitCode, judge, type Measurement, NATIVE, summary, table, verdictLine } from "./judge.ts";
 import { Native } from "./native.ts";
 import { RISCV_NOTE, RiscvModel } from "./riscv.ts";
 import { startupKernel } from "./startup.ts";
@@ -145,7 +145,7 @@ try {
   model?.stop();
 }
 if (model && !options.json) console.log(`\n${RISCV_NOTE}`);
-if (options.json) console.log(JSON.stringify({ kernels: all.map(summary) }, null, 2));
+if (options.json) console.log(JSON.stringify({ kernels: all.map((one) => summary(one, all)) }, null, 2));
 if (check) process.exitCode = exitCode(names.flatMap(barsOf).map((bar) => judge(bar, all)));
 
 function refuse(message: string): never {
@@ -167,17 +167,4 @@ function requireImplementations(kernel: Kernel, judged: ReadonlySet<string>): vo
     if (kernel.implementations.some(({ name }) => name === impl) || (impl.startsWith(NATIVE) && !native)) continue;
     throw new Error(`bars.ts: "${kernel.name}" has no implementation "${impl}"`);
   }
-}
-
-function summary(measurement: Measurement): object {
-  const { name, impl, rounds } = measurement;
-  const base = all.find((one) => one.name === name && one.impl === NATIVE);
-  const ratio = base && ratioOf(measurement, base);
-  return {
-    name,
-    impl,
-    nsPerOp: estimate(rounds).median,
-    ratioVsNative: ratio && !refusal(ratio) ? ratio.median : null,
-    spread: ratio?.spread ?? null,
-  };
 }

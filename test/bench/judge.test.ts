@@ -10,6 +10,7 @@ import {
   type Measurement,
   NATIVE,
   ratioOf,
+  summary,
   table,
   verdictLine,
   wrongFetches,
@@ -121,6 +122,15 @@ describe("what is printed", () => {
     expect(unsteady).toMatch(/Wasm +80\.0 ns {2}no ratio: rounds differ by ± \d+ %, more than 25 %/);
     expect(unsteady).not.toMatch(/\dx/);
     expect(table([C, measured("Wasm", [12])])).toMatch(/12\.0 ns {2}no ratio: of 5 rounds that it takes, 1 were made/);
+  });
+
+  it("gives a program no ratio whose rounds disagree, but how far they do", () => {
+    const steady = measured("Wasm", [12, 12, 12, 12, 12]);
+    const one = { name: KERNEL, impl: "Wasm" };
+    expect(summary(steady, [C, steady])).toEqual({ ...one, nsPerOp: 12, ratioVsNative: 1.2, spread: 0 });
+    const unsteady = measured("Wasm", [20, 200, 40, 400, 80]);
+    expect(summary(unsteady, [C, unsteady])).toEqual({ ...one, nsPerOp: 80, ratioVsNative: null, spread: 1 });
+    expect(summary(steady, [steady])).toEqual({ ...one, nsPerOp: 12, ratioVsNative: null, spread: null });
   });
 
   it("exits 1 for a missed bar, 2 where some could not be decided, else 0", () => {
