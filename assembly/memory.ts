@@ -58,6 +58,29 @@ export function linearIn(base: u64, size: u64, delta0: u32, gpa: u64): usize {
   return <usize>gpa + delta;
 }
 
+/**
+ * As `fetch`, of an entry of several words that others may write meanwhile: a copy in the slot, the first
+ * word read before all others, so that what is checked is what is used.
+ */
+export function fetchWhole(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
+  const ptr = fetch(unit, gpa, bytes, slot);
+  const copy = unit + UNIT.SLOT0 + slot * SLOT_BYTES;
+  if (!ptr || ptr == copy) return ptr;
+  store<u64>(copy, firstWord(ptr));
+  for (let at: usize = 8; at < <usize>bytes; at += 8) store<u64>(copy + at, load<u64>(ptr + at));
+  return copy;
+}
+
+/**
+ * First word of an entry, which says whether it is present. It is read before whatever is read after it:
+ * who writes that word last, as drivers do, is never seen with the entry half written.
+ */
+// @ts-ignore: decorator
+@inline
+export function firstWord(ptr: usize): u64 {
+  return atomic.load<u64>(ptr);
+}
+
 function fetchElsewhere(unit: usize, gpa: u64, bytes: i32, slot: i32): usize {
   if (gpa - load<u64>(GUEST.BASE1) < load<u64>(GUEST.SIZE1)) return <usize>gpa + load<u32>(GUEST.DELTA1);
   const region = find(gpa, bytes);

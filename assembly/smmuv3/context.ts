@@ -5,7 +5,7 @@ import { CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CD_SIZE, L1CD, L1CD_SIZE, 
 import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
+import { check, fetch, fetchEntry, isCached, isMissing, marks, notes, step } from "../modes";
 import { fail } from "./fault";
 import { heldCd, heldLevel1, keepCd, keepLevel1, met } from "./held";
 import { walkStage2 } from "./stage2";
@@ -52,7 +52,7 @@ export function findCd<T>(
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
   }
-  const ptr = fetch<T>(unit, at, CD_SIZE, SLOT.CD);
+  const ptr = fetchEntry<T>(unit, at, CD_SIZE, SLOT.CD);
   if (notes<T>()) store<u64>(met(unit, ORIGIN.CD), at);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.CD, 0, twoLevel ? 1 : 0, at, index, ptr, CD_WORDS);

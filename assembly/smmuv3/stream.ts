@@ -5,7 +5,7 @@ import { L1STD, L1STD_SIZE, STE_SIZE } from "../layout/smmuv3";
 import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
-import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
+import { check, fetch, fetchEntry, isCached, isMissing, marks, notes, step } from "../modes";
 import { fail } from "./fault";
 import { heldLevel1, heldSte, keepLevel1, keepSte, met } from "./held";
 
@@ -54,7 +54,7 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
   const at = table + index * STE_SIZE;
   // § 3.3: beyond OAS there is nothing to fetch
   const isOutside = at >> <u64>load<u32>(unit, SMMU.OAS) != 0;
-  const ptr: usize = isOutside ? 0 : fetch<T>(unit, at, STE_SIZE, SLOT.STE);
+  const ptr: usize = isOutside ? 0 : fetchEntry<T>(unit, at, STE_SIZE, SLOT.STE);
   if (notes<T>()) store<u64>(met(unit, ORIGIN.STE), at);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.STE, 0, split ? 1 : 0, at, index, ptr, STE_WORDS);

@@ -9,6 +9,7 @@ import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout
 import { CD, CONFIG, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, EXTRA, FEATURE, MAX_RETRIES, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
+import { firstWord } from "../memory";
 import { begin, check, Exact, Fast, Filling, isCached, marks, notes } from "../modes";
 import { finish } from "../result";
 import { overridden, wantedRights } from "./access";
@@ -73,7 +74,7 @@ function walk<T, S>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32,
   }
   const ste = findSte<T>(unit, sid, flags, result);
   if (!ste) return conclude<T>(unit, 0, 0, pasid, flags, result);
-  const word0 = word(ste, STE.V);
+  const word0 = firstWord(ste);
   const word1 = word(ste, STE.EATS);
   if (isFloat<S>() && <i32>get(word0, STE.Config) >= CONFIG.STAGE2) return HAS_STAGE2;
   if (!marks<T>()) {
@@ -153,7 +154,7 @@ function translate<T, S>(
   const cd = findCd<T>(unit, sid, ste, word0, log2, <u32>index, nested, flags, result);
   if (!cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const world = worldOf(unit, word1, config);
-  const cd0 = word(cd, CD.V);
+  const cd0 = firstWord(cd);
   if (!marks<T>()) {
     if (isOddCd<T>(unit, word1, cd, cd0, world, address)) return START_OVER;
   } else if (!isCached<T>() || isOddCd<T>(unit, word1, cd, cd0, world, address)) {

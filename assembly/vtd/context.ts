@@ -15,7 +15,8 @@ import { fault } from "./faults";
 import { uncommon } from "./kind";
 import { heldContext, isCached, met } from "./held";
 import { walkPasid } from "./scalable";
-import { check, fetch, isMissing, marks, notes, step } from "../modes";
+import { firstWord } from "../memory";
+import { check, fetch, fetchEntry, isMissing, marks, notes, step } from "../modes";
 
 /** Bytes of one half of a scalable root entry. */
 const HALF = 8;
@@ -46,14 +47,14 @@ export function walkScalable<T>(unit: usize, sid: u32, pasid: u32, address: u64,
     }
     const index = get(sid, SOURCE_ID.HALF_DEVFN);
     const at = (half & mask(SROOT.LCTP)) + index * SCONTEXT_BYTES;
-    context = fetch<T>(unit, at, SCONTEXT_BYTES, SLOT.CONTEXT);
+    context = fetchEntry<T>(unit, at, SCONTEXT_BYTES, SLOT.CONTEXT);
     step<T>(unit, STRUCTURE.SCONTEXT, 0, 0, at, index, context, 4);
     // § SCT.1
     if (check<T>(unit, CHECK.SCT_1, isMissing<T>(context))) {
       return fault<T>(result, flags, CHECK.SCT_1, 0, at, 0, 0, 0);
     }
     if (notes<T>()) store<u64>(met(unit, IOTLB_ORIGIN.CONTEXT), at);
-    const entry = load<u64>(context);
+    const entry = firstWord(context);
     // § SCT.2
     if (check<T>(unit, CHECK.SCT_2, !has(entry, SCONTEXT.P))) {
       return fault<T>(result, flags, CHECK.SCT_2, entry, at, entry, 0, 0);

@@ -20,7 +20,8 @@ import { bypass, endsInInterruptRange, interruptCompletion, isInterruptAddress, 
 import {
   keepSecondTables, Legacy, leafShift, NO_LEAF, outputAddress, secondStage, secondStagePermissions, secondStageRefuses,
 } from "./second-stage";
-import { check, fetch, isMissing, notes, step } from "../modes";
+import { firstWord } from "../memory";
+import { check, fetch, fetchEntry, isMissing, notes, step } from "../modes";
 
 /** L1 to L17. */
 export function walkLegacy<T>(unit: usize, sid: u32, address: u64, flags: u32, result: usize): u32 {
@@ -98,7 +99,7 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
   }
   const index = get(sid, SOURCE_ID.DEVFN);
   const at = (root & mask(ROOT.CTP)) + index * CONTEXT_BYTES;
-  const ptr = fetch<T>(unit, at, CONTEXT_BYTES, SLOT.CONTEXT);
+  const ptr = fetchEntry<T>(unit, at, CONTEXT_BYTES, SLOT.CONTEXT);
   step<T>(unit, STRUCTURE.CONTEXT, 0, 0, at, index, ptr, 2);
   // § LCT.1
   if (check<T>(unit, CHECK.LCT_1, isMissing<T>(ptr))) {
@@ -106,7 +107,7 @@ function legacyContext<T>(unit: usize, result: usize, flags: u32, sid: u32): usi
     return 0;
   }
   if (notes<T>()) store<u64>(met(unit, IOTLB_ORIGIN.CONTEXT), at);
-  const entry = load<u64>(ptr);
+  const entry = firstWord(ptr);
   // § LCT.2
   if (check<T>(unit, CHECK.LCT_2, !has(entry, CONTEXT.P))) {
     fault<T>(result, flags, CHECK.LCT_2, entry, at, entry, 0, 0);

@@ -11,7 +11,8 @@ import { SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
 import { isCached, keepPasid, met as metOrigin } from "./held";
 import { walkEntry } from "./scalable";
-import { check, fetch, isMissing, marks, notes, step } from "../modes";
+import { firstWord } from "../memory";
+import { check, fetch, fetchEntry, isMissing, marks, notes, step } from "../modes";
 
 /** P1 to P4: the directory entry of PASID `id`. */
 // @ts-ignore: decorator
@@ -48,7 +49,7 @@ function walkTable<T>(
 ): u32 {
   const index = get(id, PASID_INDEX.TABLE);
   const at = (directory & mask(PASIDDIR.SMPTBLPTR)) + index * PASID_BYTES;
-  const ptr = fetch<T>(unit, at, PASID_BYTES, SLOT.PASID);
+  const ptr = fetchEntry<T>(unit, at, PASID_BYTES, SLOT.PASID);
   step<T>(unit, STRUCTURE.PASID, 0, 0, at, index, ptr, 8);
   const met = context | directory;
   // § SPT.1
@@ -56,7 +57,7 @@ function walkTable<T>(
     return fault<T>(result, flags, CHECK.SPT_1, met, at, 0, 0, 0);
   }
   if (notes<T>()) store<u64>(metOrigin(unit, IOTLB_ORIGIN.PASID), at);
-  const entry = load<u64>(ptr);
+  const entry = firstWord(ptr);
   // § SPT.2
   if (check<T>(unit, CHECK.SPT_2, !has(entry, PASID.P))) {
     return fault<T>(result, flags, CHECK.SPT_2, met | entry, at, entry, 0, 0);
