@@ -2,7 +2,8 @@
  * The public names of `iommulator`, one by one: guest memory, tables as a driver writes them, and the walks.
  *
  * Whole units are in `iommulator/vtd` and `iommulator/smmuv3`, PASIDs in `iommulator/ioasid`, inputs from
- * machines in `iommulator/capture`, words for faults in `iommulator/explain`: see the other `index.ts` files.
+ * machines in `iommulator/capture`, words for faults in `iommulator/explain`, walkers for threads in
+ * `iommulator/workers`: see the other `index.ts` files.
  */
 
 export type {
@@ -52,3 +53,4 @@ export { type FaultReason as VtdFaultReason, faultReason as vtdFaultReason } fro
 export { VtdPageTable, VtdTables } from "./vtd/tables.ts";
 export { type VtdAttributes, type VtdState, VtdWalker, vtdAttributes } from "./vtd/walker.ts";
 export type { BareResult } from "./walk/result.ts";
+export type { SharedMemoryHandle, ShareOptions, WalkerHandle } from "./workers/handle.ts";

@@ -18,7 +18,10 @@ import {
   REGION_BYTES,
 } from "../assembly/layout/core.ts";
 import { checkBigInt, checkInteger, hex } from "./check.ts";
-import { Core } from "./core/core.ts";
+import { Core, type Slice } from "./core/core.ts";
+import { Gate, LINE_BYTES } from "./workers/gate.ts";
+import type { SharedMemoryHandle } from "./workers/handle.ts";
+import { loadWhole, storeWhole, type WholeWords, wholeWords } from "./workers/whole-words.ts";
 
 /** Guest physical addresses have up to 52 bits (VT-d HAW, SMMUv3 OAS). */
 export const ADDRESS_BITS = 52;
@@ -55,8 +58,15 @@ export interface GuestMemoryOptions {
   ram: readonly RamRegion[];
   /** Bytes of linear memory for units, caches, bitmaps and result blocks; 1 MiB unless told. */
   workspace?: number;
-  /** A ready-compiled `iommulator/core.wasm`; without it the embedded copy is used. */
+  /**
+   * A ready-compiled `iommulator/core.wasm` (with `shared`, what `sharedCoreWasm` makes of it); without it
+   * the embedded copy is used.
+   */
   module?: WebAssembly.Module;
+  /** Lies in a SharedArrayBuffer, so that workers can walk its tables: see `share` of walkers and units. */
+  shared?: boolean;
+  /** Milliseconds that a worker may take to finish a call before who waits for it throws; 5000 unless told. */
+  workerTimeout?: number;
 }
 
 interface Region extends RamRegion {
@@ -68,14 +78,20 @@ interface Region extends RamRegion {
 export class GuestMemory {
   /** The Wasm side; for units, not for applications. */
   readonly core: Core;
+  /** Lets workers walk while nobody changes what they go by; undefined for memory that is not shared. */
+  readonly gate: Gate | undefined;
   readonly #regions: readonly Region[];
+  /** Of memory that other threads use too. */
+  readonly #words: WholeWords | undefined;
+  readonly #isOwner: boolean;
   readonly #poisons: { first: bigint; last: bigint }[] = [];
 
   /**
    * @throws RangeError naming the region that is empty, unaligned, beyond 52 bits, overlapping, or
    *   too big for linear memory (4 GiB in all)
+   * @param slice what `attach` attaches to
    */
-  constructor(options: GuestMemoryOptions) {
+  constructor(options: GuestMemoryOptions, slice?: Slice) {
     const workspace = checkInteger("workspace", options.workspace ?? 1 << 20, 65536, 2 ** 31);
     const regions = checkRegions(options.ram);
     const linearBytes = regions.reduce((sum, region) => sum + (region.host ? 0n : region.size), 0n);
@@ -85,14 +101,16 @@ export class GuestMemory {
         `ram: ${hex(linearBytes)} bytes in linear memory and a workspace of ${hex(workspace)} exceed 4 GiB; back some by the host`,
       );
     }
+    const isShared = slice !== undefined || options.shared === true;
     this.core = new Core(
-      Number(total),
+      slice?.memory.buffer.byteLength ?? Number(total),
       {
         read: (region, gpa, into) => this.#host(region).read(gpa, into),
         write: (region, gpa, from) => this.#host(region).write(gpa, from),
         compareExchange: (region, gpa, expected, replacement) =>
           hostCompareExchange(this.#host(region), gpa, expected, replacement),
       },
+      slice ?? isShared,
       options.module,
     );
     // RAM goes to the end of linear memory, so that `core.allocate` hands out the workspace.
@@ -100,9 +118,21 @@ export class GuestMemory {
     for (const region of regions) {
       if (!region.host) region.ptr = ptr -= Number(region.size);
     }
-    this.core.reserveFrom(ptr);
     this.#regions = regions;
+    this.#words = isShared ? wholeWords(this.core.u8.buffer) : undefined;
+    this.#isOwner = slice === undefined;
+    if (!this.#isOwner) return;
+    this.core.reserveFrom(ptr);
+    if (isShared) {
+      const patience = checkInteger("workerTimeout", options.workerTimeout ?? 5000, 1, 2 ** 31 - 1);
+      this.gate = new Gate(new Int32Array(this.core.u8.buffer), this.core.allocate(LINE_BYTES), patience);
+    }
     this.#publish();
+  }
+
+  /** The memory that another thread owns, as a worker sees it. */
+  static attach({ module, ram, ...slice }: SharedMemoryHandle): GuestMemory {
+    return new GuestMemory({ module, ram }, slice);
   }
 
   /** The regions, ascending. */
@@ -177,7 +207,7 @@ export class GuestMemory {
 
   /**
    * Makes every access of the IOMMU to `bytes` at `address` a bus error, until `heal`.
-   * @throws RangeError beyond 52 bits, or when more than MAX_POISONS ranges are poisoned
+   * @throws RangeError beyond 52 bits, or when more than MAX_POISONS ranges are poisoned; Error in a worker
    */
   poison(address: bigint, bytes = 1): void {
     checkBigInt("address", address, 0n, TOP - 1n);
@@ -185,22 +215,55 @@ export class GuestMemory {
     if (this.#poisons.length === MAX_POISONS) {
       throw new RangeError(`poison: ${MAX_POISONS} ranges are poisoned already`);
     }
-    this.#poisons.push({ first: address, last: address + BigInt(bytes) - 1n });
-    this.#publish();
+    this.#mustOwn("poison");
+    this.exclusively(() => {
+      this.#poisons.push({ first: address, last: address + BigInt(bytes) - 1n });
+      this.#publish();
+    });
   }
 
   /** Lifts every poisoned range that holds `address`; all of them when none is given. */
   heal(address?: bigint): void {
     const kept =
       address === undefined ? [] : this.#poisons.filter(({ first, last }) => address < first || address > last);
-    this.#poisons.splice(0, this.#poisons.length, ...kept);
-    this.#publish();
+    this.#mustOwn("heal");
+    this.exclusively(() => {
+      this.#poisons.splice(0, this.#poisons.length, ...kept);
+      this.#publish();
+    });
+  }
+
+  /**
+   * Does `work` while no worker is within a walk: what a guest's CPU does to tables at one go, as workers see it.
+   * @throws Error naming the worker that has not come out of its call in time, with nothing done
+   */
+  exclusively<T>(work: () => T): T {
+    return this.gate ? this.gate.closed(work) : work();
+  }
+
+  /** What workers are added at. @throws RangeError when this memory is none that they could attach to */
+  shareable(): Gate {
+    const hosted = this.#regions.find(({ host }) => host);
+    if (hosted) {
+      const where = `${hex(hosted.base)}..${hex(hosted.end - 1n)}`;
+      throw new RangeError(`memory: ${where} is served by the host, whom other threads cannot ask`);
+    }
+    if (!this.gate) throw new RangeError("memory: made without `shared`, or not by this thread");
+    return this.gate;
+  }
+
+  /** Takes `bytes` of the workspace for a worker. @throws RangeError when it has no room left */
+  slice(bytes: number): SharedMemoryHandle {
+    const { memory, module } = this.core;
+    const start = this.core.allocate(bytes);
+    return { memory, module, start, end: start + bytes, ram: this.#regions.map(({ base, size }) => ({ base, size })) };
   }
 
   #read(address: bigint, bytes: number): DataView {
     const region = this.#find(address, bytes);
     if (region && !region.host) {
-      return new DataView(this.core.u8.buffer, region.ptr + Number(address - region.base), bytes);
+      const ptr = region.ptr + Number(address - region.base);
+      return this.#words ? loadWhole(this.#words, ptr, bytes) : new DataView(this.core.u8.buffer, ptr, bytes);
     }
     return new DataView(this.readBytes(address, bytes).buffer);
   }
@@ -208,7 +271,9 @@ export class GuestMemory {
   #write(address: bigint, bytes: number, store: (view: DataView) => void): void {
     const region = this.#find(address, bytes);
     if (region && !region.host) {
-      store(new DataView(this.core.u8.buffer, region.ptr + Number(address - region.base), bytes));
+      const ptr = region.ptr + Number(address - region.base);
+      if (this.#words) storeWhole(this.#words, ptr, bytes, store);
+      else store(new DataView(this.core.u8.buffer, ptr, bytes));
       return;
     }
     const data = new Uint8Array(bytes);
@@ -242,6 +307,10 @@ export class GuestMemory {
       throw new RangeError(`address: ${bytes} bytes at ${hex(address)} are not all RAM (${ram})`);
     }
     return pieces;
+  }
+
+  #mustOwn(what: string): void {
+    if (!this.#isOwner) throw new Error(`${what}: only the thread that made this memory may`);
   }
 
   #host(region: number): HostBacking {

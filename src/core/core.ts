@@ -35,26 +35,52 @@ export function coreModule(): WebAssembly.Module {
   return compiled;
 }
 
+let compiledShared: WebAssembly.Module | undefined;
+
+/** The same, for memory that other threads share. */
+function sharedCoreModule(): WebAssembly.Module {
+  compiledShared ??= new WebAssembly.Module(sharedCoreWasm(decodeBase64(CORE_BASE64)));
+  return compiledShared;
+}
+
+/** Part of a shared memory's workspace, for an instance in another thread. */
+export interface Slice {
+  readonly memory: WebAssembly.Memory;
+  readonly start: number;
+  readonly end: number;
+}
+
 export class Core {
   readonly exports: CoreExports;
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
   readonly view: DataView;
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
   #next: number;
   #end: number;
 
   /**
    * @param bytes size of linear memory, rounded up to 64 KiB; fixed from here on
    * @param host serves host-backed guest memory; without it there is none
+   * @param shared memory that other threads can attach to; or what this instance attaches to
    * @param module a ready-compiled `core.wasm`, for workers and pages that may not compile
    * @throws RangeError when `bytes` is not in 64 KiB .. 4 GiB
    */
-  constructor(bytes: number, host: HostMemory = NO_HOST, module: WebAssembly.Module = coreModule()) {
+  constructor(
+    bytes: number,
+    host: HostMemory = NO_HOST,
+    shared: boolean | Slice = false,
+    module: WebAssembly.Module = shared ? sharedCoreModule() : coreModule(),
+  ) {
     const pages = Math.ceil(bytes / PAGE);
     if (!(pages >= 1 && pages <= MAX_PAGES)) {
       throw new RangeError(`bytes: ${bytes} is not in 1..${MAX_PAGES * PAGE}`);
     }
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const slice = typeof shared === "object" ? shared : undefined;
+    const memory = slice?.memory ?? new WebAssembly.Memory({ initial: pages, maximum: pages, shared: shared === true });
+    this.memory = memory;
+    this.module = module;
     this.u8 = new Uint8Array(memory.buffer);
     this.u32 = new Uint32Array(memory.buffer);
     this.view = new DataView(memory.buffer);
@@ -76,8 +102,8 @@ export class Core {
       },
     });
     this.exports = instance.exports as unknown as CoreExports;
-    this.#next = this.exports.heapBase();
-    this.#end = this.u8.length;
+    this.#next = slice?.start ?? this.exports.heapBase();
+    this.#end = slice?.end ?? this.u8.length;
   }
 
   /** Bytes not yet allocated. */
@@ -105,6 +131,24 @@ export class Core {
     this.#next = ptr + bytes;
     return ptr;
   }
+}
+
+/** How the core's import of its memory begins, up to the flags of its limits; those flags. */
+const MEMORY_IMPORT = [3, 0x65, 0x6e, 0x76, 6, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 2];
+const BOUNDED = 1;
+const BOUNDED_AND_SHARED = 3;
+
+/**
+ * A `core.wasm` for shared memory: that it imports such memory is all that differs.
+ * @throws TypeError when `plain` is no `core.wasm`
+ */
+export function sharedCoreWasm(plain: Uint8Array): Uint8Array<ArrayBuffer> {
+  const start = plain.findIndex((_, at) => MEMORY_IMPORT.every((byte, i) => plain[at + i] === byte));
+  const at = start + MEMORY_IMPORT.length;
+  if (start < 0 || plain[at] !== BOUNDED) throw new TypeError("plain: these bytes are no core.wasm");
+  const shared = plain.slice();
+  shared[at] = BOUNDED_AND_SHARED;
+  return shared;
 }
 
 /** `atob` belongs to the DOM's library; this is all that is needed of it. */

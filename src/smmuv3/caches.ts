@@ -19,6 +19,7 @@ import {
 import { SMMU } from "../../assembly/layout/smmuv3-unit.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
 import type { Core } from "../core/core.ts";
+import type { UnitBlocks } from "../workers/unit-blocks.ts";
 import type { SmmuCaches, TlbInvalidation } from "./invalidation.ts";
 
 /** Entries of each cache: 4 times a power of two; 0, which `requesters` cannot be: there is no such cache. */
@@ -74,70 +75,77 @@ const SIZES: Readonly<Record<"sized" | "retain", SmmuCacheSizes>> = {
 };
 const ALL_STREAMS_LOG2 = 32;
 
-/** Caches of one unit block; they stay where they are for as long as the memory lives. */
+/** Caches of a unit block, and of those of workers; they stay where they are for as long as the memory lives. */
 export class SmmuTranslationCaches implements SmmuCaches {
   readonly sizes: SmmuCacheSizes;
   readonly #core: Core;
-  readonly #unit: number;
+  readonly #blocks: UnitBlocks;
 
   /**
-   * @param unit a unit block
+   * @param unit the walker's own block; @param blocks it and those of workers
    * @throws RangeError when a size is not 4 times a power of two, or linear memory has no room left
    */
-  constructor(core: Core, unit: number, policy: Exclude<SmmuCachePolicy, "none">) {
+  constructor(core: Core, unit: number, blocks: UnitBlocks, policy: Exclude<SmmuCachePolicy, "none">) {
     const { policy: kind, ...sizes } = typeof policy === "string" ? { policy } : policy;
     checkOneOf("caches", kind, POLICIES);
     this.#core = core;
-    this.#unit = unit;
+    this.#blocks = blocks;
     this.sizes = { ...SIZES[kind], ...sizes };
     const { requesters: _, ...behind } = this.sizes;
     const isAnyBehind = Object.values(behind).some((entries) => entries !== 0);
     const bits = (kind === "retain" ? SMMU_POLICY.RETAIN : 0) | (isAnyBehind ? SMMU_POLICY.BEHIND : 0);
     core.view.setUint32(unit + SMMU.POLICY, bits, true);
-    this.#open(SMMU.L1STDS, "l1Stds", L1CD_SIZE, SINGLE_BYTES);
-    this.#open(SMMU.STES, "stes", STE_SIZE, PAIR_BYTES);
-    this.#open(SMMU.L1CDS, "l1Cds", L1CD_SIZE, SINGLE_BYTES);
-    this.#open(SMMU.CDS, "cds", CD_SIZE, PAIR_BYTES);
-    this.#open(SMMU.TRANSLATIONS, "translations", TRANSLATION_VALUE_BYTES, 2 * PATH_BYTES);
-    this.#open(SMMU.LEAVES2, "stage2Leaves", LEAF2_VALUE_BYTES, PATH_BYTES);
-    this.#open(SMMU.TABLES1, "stage1Tables", TABLE_VALUE_BYTES, PATH_BYTES);
-    this.#open(SMMU.TABLES2, "stage2Tables", TABLE_VALUE_BYTES, PATH_BYTES);
-    this.#open(SMMU.REQUESTERS, "requesters", TLB_VALUE_BYTES, ORIGIN_BYTES);
+    this.openIn(unit);
+  }
+
+  /** Gives a unit block such caches, empty. @throws RangeError as the constructor */
+  openIn(unit: number): void {
+    this.#open(unit, SMMU.L1STDS, "l1Stds", L1CD_SIZE, SINGLE_BYTES);
+    this.#open(unit, SMMU.STES, "stes", STE_SIZE, PAIR_BYTES);
+    this.#open(unit, SMMU.L1CDS, "l1Cds", L1CD_SIZE, SINGLE_BYTES);
+    this.#open(unit, SMMU.CDS, "cds", CD_SIZE, PAIR_BYTES);
+    this.#open(unit, SMMU.TRANSLATIONS, "translations", TRANSLATION_VALUE_BYTES, 2 * PATH_BYTES);
+    this.#open(unit, SMMU.LEAVES2, "stage2Leaves", LEAF2_VALUE_BYTES, PATH_BYTES);
+    this.#open(unit, SMMU.TABLES1, "stage1Tables", TABLE_VALUE_BYTES, PATH_BYTES);
+    this.#open(unit, SMMU.TABLES2, "stage2Tables", TABLE_VALUE_BYTES, PATH_BYTES);
+    this.#open(unit, SMMU.REQUESTERS, "requesters", TLB_VALUE_BYTES, ORIGIN_BYTES);
   }
 
   invalidateSte(sid: number, leaf: boolean): void {
-    this.#core.exports.smmuInvalidateStes(this.#unit, sid, 0, Number(leaf));
+    this.#blocks.change((unit) => this.#core.exports.smmuInvalidateStes(unit, sid, 0, Number(leaf)));
   }
 
   invalidateSteRange(sid: number, log2Streams: number): void {
-    this.#core.exports.smmuInvalidateStes(this.#unit, sid, Math.min(log2Streams, ALL_STREAMS_LOG2), 0);
+    this.#blocks.change((unit) =>
+      this.#core.exports.smmuInvalidateStes(unit, sid, Math.min(log2Streams, ALL_STREAMS_LOG2), 0),
+    );
   }
 
   invalidateCd(sid: number, ssid: number, leaf: boolean): void {
-    this.#core.exports.smmuInvalidateCd(this.#unit, sid, ssid, Number(leaf));
+    this.#blocks.change((unit) => this.#core.exports.smmuInvalidateCd(unit, sid, ssid, Number(leaf)));
   }
 
   invalidateCdAll(sid: number): void {
-    this.#core.exports.smmuInvalidateCds(this.#unit, sid);
+    this.#blocks.change((unit) => this.#core.exports.smmuInvalidateCds(unit, sid));
   }
 
   invalidateTlb({ opcode, vmidMask, vmid, asid, first, last, leaf }: TlbInvalidation): void {
     const { smmuInvalidateTlb } = this.#core.exports;
-    smmuInvalidateTlb(this.#unit, opcode, vmidMask, vmid, asid, first, last, Number(leaf));
+    this.#blocks.change((unit) => smmuInvalidateTlb(unit, opcode, vmidMask, vmid, asid, first, last, Number(leaf)));
   }
 
   /** Loses everything, as a reset may. */
   invalidateAll(): void {
-    this.#core.exports.smmuInvalidateAll(this.#unit);
+    this.#blocks.change((unit) => this.#core.exports.smmuInvalidateAll(unit));
   }
 
-  #open(pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): void {
+  #open(unit: number, pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): void {
     const entries = this.sizes[name];
     if (name !== "requesters" && entries === 0) return;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
     this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
-    this.#core.view.setUint32(this.#unit + pointer, cache, true);
+    this.#core.view.setUint32(unit + pointer, cache, true);
   }
 }

@@ -16,6 +16,7 @@ import type { GuestMemory } from "../memory.ts";
 import type { ResetKind } from "../registers.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { getField } from "../structure.ts";
+import type { ShareOptions, WalkerHandle } from "../workers/handle.ts";
 import { SmmuBatch } from "./batch.ts";
 import type { SmmuCachePolicy } from "./caches.ts";
 import { describeUnit } from "./describe.ts";
@@ -133,7 +134,10 @@ export class Smmuv3 {
     this.mmio = {
       bytes: registers.bytes,
       read: (offset, bytes) => registers.read(unalias(offset), bytes),
-      write: (offset, bytes, value) => registers.write(unalias(offset), bytes, checkBigInt("value", value, 0n, U64)),
+      write: (offset, bytes, value) => {
+        checkBigInt("value", value, 0n, U64);
+        memory.exclusively(() => registers.write(unalias(offset), bytes, value));
+      },
     };
   }
 
@@ -168,6 +172,21 @@ export class Smmuv3 {
   batch(capacity: number): SmmuBatch {
     const record = (request: Request, fault: Fault, result: number): SmmuOutcome => this.#fault(request, fault, result);
     return new SmmuBatch(this.#walker.batch(capacity), this.#memory.core, record);
+  }
+
+  /**
+   * Walkers for `count` more worker threads, to be posted and attached there by `attachSmmuWalker` of `iommulator/workers`. They go by
+   * this unit's registers, and when a command, or a register write, is complete, so it is in all of them. Faults
+   * that a worker returns are not recorded: `AttachedWalker` says how they get here.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   */
+  share(count: number, options?: ShareOptions): WalkerHandle[] {
+    return this.#walker.share(count, options);
+  }
+
+  /** Takes a worker off that has ended, or is stuck; see `SmmuWalker.detach`. @throws RangeError when there is none such */
+  detach(index: number): void {
+    this.#walker.detach(index);
   }
 
   /** Decides a request and reports every entry read and check made; records no event, stalls nothing. */
@@ -226,20 +245,20 @@ export class Smmuv3 {
 
   /** Executes one command; undefined when there is none to execute. */
   step(): CommandStep | undefined {
-    return this.#hardware.commands.step();
+    return this.#memory.exclusively(() => this.#hardware.commands.step());
   }
 
   /** Brings CR0, IRQ_CTRL and GBPA into effect. @returns whether there was anything to do */
   acknowledge(): boolean {
     const isDue = this.#hardware.isUpdateDue;
-    if (isDue) this.#hardware.acknowledge();
+    if (isDue) this.#memory.exclusively(() => this.#hardware.acknowledge());
     return isDue;
   }
 
   /** An SMMU has one reset. Stalled transactions are aborted, devices stay. */
   reset(kind: ResetKind = "cold"): void {
     checkOneOf("kind", kind, ["cold", "warm"]);
-    this.#hardware.reset();
+    this.#memory.exclusively(() => this.#hardware.reset());
   }
 
   /**
@@ -255,7 +274,7 @@ export class Smmuv3 {
    * @throws TypeError, RangeError, and changes nothing, for a snapshot that is torn or of another configuration
    */
   restore(snapshot: Snapshot): void {
-    restoreUnit(this.#hardware, snapshot);
+    this.#memory.exclusively(() => restoreUnit(this.#hardware, snapshot));
     this.#waiting.clear();
   }
 

@@ -6,8 +6,12 @@
 import { SMMU } from "../../assembly/layout/smmuv3-unit.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
 import type { Core } from "../core/core.ts";
+import type { CoreExports } from "../core/exports.ts";
 import type { GuestMemory } from "../memory.ts";
+import type { Vendor } from "../walk/vendor.ts";
 import { Walker } from "../walker.ts";
+import type { ShareOptions, WalkerHandle } from "../workers/handle.ts";
+import { UnitBlocks } from "../workers/unit-blocks.ts";
 import { type SmmuCachePolicy, SmmuTranslationCaches } from "./caches.ts";
 import { checkInfo, eventName, structureName } from "./names.ts";
 
@@ -29,10 +33,24 @@ export interface SmmuState {
 /** SMMUv3.2 */
 const DEFAULT_AIDR = 2;
 
+/** The SMMU's half of a walker, with the unit's caches or without. */
+export function smmuVendor(exports: CoreExports, cached: boolean): Vendor {
+  return {
+    maxSid: 0xffff_ffff,
+    walk: cached ? exports.smmuTranslate : exports.smmuWalk,
+    walkTraced: exports.smmuWalkTraced,
+    walkMany: cached ? exports.smmuTranslateMany : exports.smmuWalkMany,
+    codeName: eventName,
+    structureName,
+    check: checkInfo,
+  };
+}
+
 export class SmmuWalker extends Walker {
   /** Without them every request is walked. Traces always walk. */
   readonly caches: SmmuTranslationCaches | undefined;
   readonly #core: Core;
+  readonly #blocks: UnitBlocks;
 
   /**
    * @param policy what is cached; nothing unless told
@@ -41,32 +59,44 @@ export class SmmuWalker extends Walker {
    */
   constructor(memory: GuestMemory, state: SmmuState, policy: SmmuCachePolicy = "none") {
     const { core } = memory;
-    const { smmuWalkTraced, smmuTranslate, smmuTranslateMany } = core.exports;
-    const [smmuWalk, smmuWalkMany] =
-      policy === "none" ? [core.exports.smmuWalk, core.exports.smmuWalkMany] : [smmuTranslate, smmuTranslateMany];
-    super(
-      core,
-      {
-        maxSid: 0xffff_ffff,
-        walk: smmuWalk,
-        walkTraced: smmuWalkTraced,
-        walkMany: smmuWalkMany,
-        codeName: eventName,
-        structureName,
-        check: checkInfo,
-      },
-      core.allocate(SMMU.END),
-    );
+    super(core, smmuVendor(core.exports, policy !== "none"), core.allocate(SMMU.END));
     this.#core = core;
-    this.caches = policy === "none" ? undefined : new SmmuTranslationCaches(core, this.unit, policy);
+    this.#blocks = new UnitBlocks(memory, this.unit, SMMU.END);
+    this.caches = policy === "none" ? undefined : new SmmuTranslationCaches(core, this.unit, this.#blocks, policy);
     this.configure(state);
   }
 
   /** Takes other register values. What is cached stays: the architecture says when to invalidate. */
   configure(state: SmmuState): void {
+    this.#blocks.change((unit) => {
+      this.#writeState(unit, state);
+      this.#core.exports.smmuConfigure(unit);
+    });
+  }
+
+  /**
+   * Walkers for `count` more worker threads, to be posted and attached there by `attachSmmuWalker` of `iommulator/workers`. They go by
+   * the same registers; each has caches of its own, as large as these, which are told of what these are told of.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   */
+  share(count: number, options?: ShareOptions): WalkerHandle[] {
+    const { caches } = this;
+    return this.#blocks.share("smmuv3", count, caches && ((unit) => caches.openIn(unit)), options);
+  }
+
+  /**
+   * Takes a worker off: nobody waits for it any more. If it is still there, it throws at its next call; a call
+   * under way ends by the old state. Its part of the workspace is not used again.
+   * @throws RangeError when `index` is no worker of this walker
+   */
+  detach(index: number): void {
+    this.#blocks.detach(index);
+  }
+
+  #writeState(unit: number, state: SmmuState): void {
     const { view } = this.#core;
     const put = (at: number, name: string, value: number) =>
-      view.setUint32(this.unit + at, checkInteger(name, value, 0, 0xffff_ffff), true);
+      view.setUint32(unit + at, checkInteger(name, value, 0, 0xffff_ffff), true);
     put(SMMU.IDR0, "idr0", state.idr0);
     put(SMMU.IDR1, "idr1", state.idr1);
     put(SMMU.IDR3, "idr3", state.idr3 ?? 0);
@@ -77,7 +107,6 @@ export class SmmuWalker extends Walker {
     put(SMMU.GBPA, "gbpa", state.gbpa ?? 0);
     put(SMMU.STRTAB_BASE_CFG, "strtabBaseCfg", state.strtabBaseCfg);
     const base = checkBigInt("strtabBase", state.strtabBase, 0n, 0xffff_ffff_ffff_ffffn);
-    view.setBigUint64(this.unit + SMMU.STRTAB_BASE, base, true);
-    this.#core.exports.smmuConfigure(this.unit);
+    view.setBigUint64(unit + SMMU.STRTAB_BASE, base, true);
   }
 }

@@ -18,6 +18,7 @@ import {
 import { VTD } from "../../assembly/layout/vtd-unit.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
 import type { Core } from "../core/core.ts";
+import type { UnitBlocks } from "../workers/unit-blocks.ts";
 import type { VtdCaches } from "./parts.ts";
 
 /** Entries of each cache: 4 times a power of two; but for the IOTLB also 0, there is none then. */
@@ -43,45 +44,55 @@ const SIZES: Readonly<Record<"sized" | "retain", VtdCacheSizes>> = {
   retain: { iotlb: 2048, contexts: 256, pasids: 512, firstTables: 1024, secondTables: 1024 },
 };
 
-/** Caches of one unit block; they stay where they are for as long as the memory lives. */
+/** Caches of a unit block, and of those of workers; they stay where they are for as long as the memory lives. */
 export class VtdTranslationCaches implements VtdCaches {
   readonly sizes: VtdCacheSizes;
   readonly #core: Core;
-  readonly #unit: number;
+  readonly #blocks: UnitBlocks;
 
   /**
-   * @param unit a unit block
+   * @param unit the walker's own block; @param blocks it and those of workers
    * @throws RangeError when a size is not 4 times a power of two, or linear memory has no room left
    */
-  constructor(core: Core, unit: number, policy: Exclude<VtdCachePolicy, "none">) {
+  constructor(core: Core, unit: number, blocks: UnitBlocks, policy: Exclude<VtdCachePolicy, "none">) {
     const { policy: kind, ...sizes } = typeof policy === "string" ? { policy } : policy;
     checkOneOf("caches", kind, POLICIES);
     this.#core = core;
-    this.#unit = unit;
+    this.#blocks = blocks;
     this.sizes = { ...SIZES[kind], ...sizes };
-    const { iotlb, contexts, pasids, firstTables, secondTables } = this.sizes;
+    const { contexts, pasids, firstTables, secondTables } = this.sizes;
     const isAnyBehind = contexts + pasids + firstTables + secondTables > 0;
     const bits = (kind === "retain" ? VTD_POLICY.RETAIN : 0) | (isAnyBehind ? VTD_POLICY.BEHIND : 0);
     core.view.setUint32(unit + VTD.POLICY, bits, true);
-    this.#open(VTD.IOTLB, "iotlb", iotlb, TLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
-    this.#open(VTD.CONTEXTS, "contexts", contexts, CONTEXT_VALUE_BYTES, CONTEXT_ORIGIN_BYTES);
-    this.#open(VTD.PASIDS, "pasids", pasids, PASID_VALUE_BYTES, PASID_ORIGIN_BYTES);
-    this.#open(VTD.FS_TABLES, "firstTables", firstTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
-    this.#open(VTD.SS_TABLES, "secondTables", secondTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
+    this.openIn(unit);
+  }
+
+  /** Gives a unit block such caches, empty. @throws RangeError as the constructor */
+  openIn(unit: number): void {
+    const { iotlb, contexts, pasids, firstTables, secondTables } = this.sizes;
+    this.#open(unit, VTD.IOTLB, "iotlb", iotlb, TLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
+    this.#open(unit, VTD.CONTEXTS, "contexts", contexts, CONTEXT_VALUE_BYTES, CONTEXT_ORIGIN_BYTES);
+    this.#open(unit, VTD.PASIDS, "pasids", pasids, PASID_VALUE_BYTES, PASID_ORIGIN_BYTES);
+    this.#open(unit, VTD.FS_TABLES, "firstTables", firstTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
+    this.#open(unit, VTD.SS_TABLES, "secondTables", secondTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
   }
 
   invalidateContext(granularity: number, did: number, sid: number, functionMask: number, legacy: boolean): void {
-    this.#core.exports.vtdInvalidateContext(this.#unit, granularity, did, sid, functionMask, Number(legacy));
+    this.#blocks.change((unit) =>
+      this.#core.exports.vtdInvalidateContext(unit, granularity, did, sid, functionMask, Number(legacy)),
+    );
   }
 
   invalidatePasid(granularity: number, did: number, pasid: number): void {
-    this.#core.exports.vtdInvalidatePasid(this.#unit, granularity, did, pasid);
+    this.#blocks.change((unit) => this.#core.exports.vtdInvalidatePasid(unit, granularity, did, pasid));
   }
 
   invalidateIotlb(granularity: number, did: number, address: bigint, addressMask: number, leavesOnly: boolean): void {
     const [low, high] = halves(address);
     const hint = Number(leavesOnly);
-    this.#core.exports.vtdInvalidateIotlb(this.#unit, granularity, did, low, high, addressMask, hint);
+    this.#blocks.change((unit) =>
+      this.#core.exports.vtdInvalidateIotlb(unit, granularity, did, low, high, addressMask, hint),
+    );
   }
 
   invalidatePasidIotlb(
@@ -94,7 +105,9 @@ export class VtdTranslationCaches implements VtdCaches {
   ): void {
     const [low, high] = halves(address);
     const hint = Number(leavesOnly);
-    this.#core.exports.vtdInvalidatePasidIotlb(this.#unit, granularity, did, pasid, low, high, addressMask, hint);
+    this.#blocks.change((unit) =>
+      this.#core.exports.vtdInvalidatePasidIotlb(unit, granularity, did, pasid, low, high, addressMask, hint),
+    );
   }
 
   /** Host permission tables are walked each time. */
@@ -104,16 +117,16 @@ export class VtdTranslationCaches implements VtdCaches {
   invalidateInterrupts(): void {}
 
   invalidateAll(): void {
-    this.#core.exports.vtdInvalidateAll(this.#unit);
+    this.#blocks.change((unit) => this.#core.exports.vtdInvalidateAll(unit));
   }
 
-  #open(pointer: number, name: string, entries: number, valueBytes: number, originBytes: number): void {
+  #open(unit: number, pointer: number, name: string, entries: number, valueBytes: number, originBytes: number): void {
     if (entries === 0 && pointer !== VTD.IOTLB) return;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
     this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
-    this.#core.view.setUint32(this.#unit + pointer, cache, true);
+    this.#core.view.setUint32(unit + pointer, cache, true);
   }
 }
 

@@ -9,12 +9,12 @@ import { RESULT_FLAG } from "../../assembly/layout/core.ts";
 import { FSTS, IQERCD } from "../../assembly/layout/vtd-registers.ts";
 import { Bus } from "../bus.ts";
 import { checkBigInt, checkInteger, checkOneOf } from "../check.ts";
-import type { Core } from "../core/core.ts";
 import type { PageRequest } from "../endpoint.ts";
 import { type Fault, type InterruptSink, type Outcome, type Request, silentFault, type Trace } from "../iommu.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { RegisterFragment, ResetKind } from "../registers.ts";
 import type { Snapshot } from "../snapshot.ts";
+import type { ShareOptions, WalkerHandle } from "../workers/handle.ts";
 import { VtdBatch } from "./batch.ts";
 import type { VtdCachePolicy } from "./caches.ts";
 import { VTD_PRESETS, type VtdCapabilities } from "./capabilities.ts";
@@ -73,7 +73,7 @@ export class VtdUnit {
   readonly #walker: VtdWalker;
   readonly #hardware: VtdHardware;
   readonly #bus: Bus;
-  readonly #core: Core;
+  readonly #memory: GuestMemory;
   readonly #attached = new Map<number, VtdDevice>();
 
   /**
@@ -89,7 +89,7 @@ export class VtdUnit {
     this.capabilities = capabilities;
     this.onInterrupt = options.onInterrupt ?? (() => {});
     this.#bus = new Bus(memory);
-    this.#core = memory.core;
+    this.#memory = memory;
     const { cap, ecap, ver } = capabilities.effective;
     const state = { cap, ecap, version: Number(ver), haw: capabilities.haw };
     this.#walker = new VtdWalker(memory, { ...state, rtaddr: 0n, translationEnabled: false }, options.caches);
@@ -116,7 +116,10 @@ export class VtdUnit {
     this.mmio = {
       bytes: registers.bytes,
       read: (offset, bytes) => registers.read(offset, bytes),
-      write: (offset, bytes, value) => registers.write(offset, bytes, checkBigInt("value", value, 0n, U64)),
+      write: (offset, bytes, value) => {
+        checkBigInt("value", value, 0n, U64);
+        memory.exclusively(() => registers.write(offset, bytes, value));
+      },
     };
     this.#hardware.reset("cold");
   }
@@ -145,7 +148,22 @@ export class VtdUnit {
 
   /** Arrays in linear memory for up to `capacity` requests and results, decided in one call. */
   batch(capacity: number): VtdBatch {
-    return new VtdBatch(this.#walker.batch(capacity), this.#core, this.#hardware);
+    return new VtdBatch(this.#walker.batch(capacity), this.#memory.core, this.#hardware);
+  }
+
+  /**
+   * Walkers for `count` more worker threads, to be posted and attached there by `attachVtdWalker` of `iommulator/workers`. They go by
+   * this unit's registers, and when a command, or a register write, is complete, so it is in all of them. Faults
+   * that a worker returns are not recorded: `AttachedWalker` says how they get here.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   */
+  share(count: number, options?: ShareOptions): WalkerHandle[] {
+    return this.#walker.share(count, options);
+  }
+
+  /** Takes a worker off that has ended, or is stuck; see `VtdWalker.detach`. @throws RangeError when there is none such */
+  detach(index: number): void {
+    this.#walker.detach(index);
   }
 
   /** Decides a request and reports every entry read and check made; records no fault. */
@@ -229,12 +247,13 @@ export class VtdUnit {
 
   /** Runs one invalidation descriptor; undefined when there is none to run. */
   step(): QueueStep | undefined {
-    return this.#hardware.queue.step();
+    return this.#memory.exclusively(() => this.#hardware.queue.step());
   }
 
   /** "cold": power-good reset. "warm": what the architecture calls sticky survives. */
   reset(kind: ResetKind): void {
-    this.#hardware.reset(checkOneOf("kind", kind, ["cold", "warm"]));
+    checkOneOf("kind", kind, ["cold", "warm"]);
+    this.#memory.exclusively(() => this.#hardware.reset(kind));
   }
 
   /**
@@ -247,7 +266,7 @@ export class VtdUnit {
 
   /** @throws TypeError, RangeError, and changes nothing, for a snapshot that is torn or of another configuration */
   restore(snapshot: Snapshot): void {
-    restoreUnit(this.#hardware, snapshot);
+    this.#memory.exclusively(() => restoreUnit(this.#hardware, snapshot));
   }
 
   /** What the unit is and does, and every register with its fields, as text for people. */

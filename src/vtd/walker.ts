@@ -2,9 +2,13 @@
 import { CAP, GSTS } from "../../assembly/layout/vtd-registers.ts";
 import { VTD, VTD_ATTRIBUTES } from "../../assembly/layout/vtd-unit.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
+import type { CoreExports } from "../core/exports.ts";
 import { ADDRESS_BITS, type GuestMemory } from "../memory.ts";
 import { getField, setField } from "../structure.ts";
+import type { Vendor } from "../walk/vendor.ts";
 import { Walker } from "../walker.ts";
+import type { ShareOptions, WalkerHandle } from "../workers/handle.ts";
+import { UnitBlocks } from "../workers/unit-blocks.ts";
 import { type VtdCachePolicy, VtdTranslationCaches } from "./caches.ts";
 import { checkName, faultReason, structureName } from "./names.ts";
 import { type VtdEntry, vtdReservedBits, vtdUnsupported } from "./reserved.ts";
@@ -51,10 +55,24 @@ export function vtdAttributes(attributes: number): VtdAttributes {
   };
 }
 
+/** VT-d's half of a walker, with the unit's caches or without. */
+export function vtdVendor(exports: CoreExports, cached: boolean): Vendor {
+  return {
+    maxSid: MAX_SOURCE_ID,
+    walk: cached ? exports.vtdTranslate : exports.vtdWalk,
+    walkTraced: exports.vtdWalkTraced,
+    walkMany: cached ? exports.vtdTranslateMany : exports.vtdWalkMany,
+    codeName: (code) => faultReason(code).name,
+    structureName,
+    check: checkName,
+  };
+}
+
 export class VtdWalker extends Walker {
   /** Translation caches; without them every request is walked. Traces always walk. */
   readonly caches: VtdTranslationCaches | undefined;
   readonly #memory: GuestMemory;
+  readonly #blocks: UnitBlocks;
 
   /**
    * @param policy what is cached; nothing unless told
@@ -62,31 +80,38 @@ export class VtdWalker extends Walker {
    */
   constructor(memory: GuestMemory, state: VtdState, policy: VtdCachePolicy = "none") {
     const { core } = memory;
-    const { vtdWalkTraced, vtdTranslate, vtdTranslateMany } = core.exports;
-    const [vtdWalk, vtdWalkMany] =
-      policy === "none" ? [core.exports.vtdWalk, core.exports.vtdWalkMany] : [vtdTranslate, vtdTranslateMany];
-    super(
-      core,
-      {
-        maxSid: MAX_SOURCE_ID,
-        walk: vtdWalk,
-        walkTraced: vtdWalkTraced,
-        walkMany: vtdWalkMany,
-        codeName: (code) => faultReason(code).name,
-        structureName,
-        check: checkName,
-      },
-      core.allocate(VTD.END),
-    );
+    super(core, vtdVendor(core.exports, policy !== "none"), core.allocate(VTD.END));
     this.#memory = memory;
-    this.caches = policy === "none" ? undefined : new VtdTranslationCaches(core, this.unit, policy);
+    this.#blocks = new UnitBlocks(memory, this.unit, VTD.END);
+    this.caches = policy === "none" ? undefined : new VtdTranslationCaches(core, this.unit, this.#blocks, policy);
     this.configure(state);
   }
 
   /** Takes new register values. What is cached stays: the architecture says when to invalidate. */
   configure(state: VtdState): void {
-    writeState(this.#memory, this.unit, state);
-    this.#memory.core.exports.vtdConfigure(this.unit);
+    this.#blocks.change((unit) => {
+      writeState(this.#memory, unit, state);
+      this.#memory.core.exports.vtdConfigure(unit);
+    });
+  }
+
+  /**
+   * Walkers for `count` more worker threads, to be posted and attached there by `attachVtdWalker` of `iommulator/workers`. They go by
+   * the same registers; each has caches of its own, as large as these, which are told of what these are told of.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   */
+  share(count: number, options?: ShareOptions): WalkerHandle[] {
+    const { caches } = this;
+    return this.#blocks.share("vtd", count, caches && ((unit) => caches.openIn(unit)), options);
+  }
+
+  /**
+   * Takes a worker off: nobody waits for it any more. If it is still there, it throws at its next call; a call
+   * under way ends by the old state. Its part of the workspace is not used again.
+   * @throws RangeError when `index` is no worker of this walker
+   */
+  detach(index: number): void {
+    this.#blocks.detach(index);
   }
 
   /**

@@ -2,7 +2,7 @@
  * An SMMU with RAM and a careful driver: what the conformance tests act through. Only MMIO, guest memory
  * and a device's requests; structures and commands come from `smmu-fields.ts`.
  */
-import { GuestMemory, type Outcome, type Request } from "../../src/index.ts";
+import { GuestMemory, type GuestMemoryOptions, type Outcome, type Request } from "../../src/index.ts";
 import { Smmuv3 } from "../../src/smmuv3/index.ts";
 import { covered, describeTables, entryAddress, type Tables } from "./smmu-cases/tables.ts";
 import { eventWords } from "./smmu-events.ts";
@@ -44,6 +44,7 @@ export interface Options {
   log2Pages?: number;
   /** Leaves SMMUEN = 0. */
   off?: boolean;
+  memory?: Omit<GuestMemoryOptions, "ram">;
 }
 
 /** What a test expects in the event queue. */
@@ -93,7 +94,7 @@ export class SmmuMachine {
   constructor(options: Options = {}) {
     const { ids = {}, cr2 = 2, cr0 = 0, log2Events = 5 } = options;
     this.log2Events = log2Events;
-    this.memory = new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES }] });
+    this.memory = new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES }], ...options.memory });
     // The unforgiving cache: what software did not invalidate stays in use.
     this.smmu = new Smmuv3(this.memory, { ids: { ...IDS, ...ids }, caches: "retain" });
     this.write(REG.CR2, cr2);

@@ -3,7 +3,14 @@
  * requests only. Offsets, entries and descriptors are spelled out as the specification prints them, so that a slip
  * in `assembly/layout` shows.
  */
-import { GuestMemory, type Request, VTD_PRESETS, VtdCapabilities, type VtdFeatures } from "../../src/index.ts";
+import {
+  GuestMemory,
+  type GuestMemoryOptions,
+  type Request,
+  VTD_PRESETS,
+  VtdCapabilities,
+  type VtdFeatures,
+} from "../../src/index.ts";
 import { withoutUnmet } from "../../src/vtd/features.ts";
 import { VtdUnit } from "../../src/vtd/index.ts";
 import type { VtdUnitOptions } from "../../src/vtd/unit.ts";
@@ -68,8 +75,12 @@ export class Rig {
   #changed = false;
   #next = FIRST_PAGE;
 
-  constructor(changes: Partial<VtdFeatures> = {}, options: Omit<VtdUnitOptions, "capabilities" | "onInterrupt"> = {}) {
-    this.memory = new GuestMemory({ ram: [{ base: 0n, size: RAM_BYTES }], workspace: 8 << 20 });
+  constructor(
+    changes: Partial<VtdFeatures> = {},
+    options: Omit<VtdUnitOptions, "capabilities" | "onInterrupt"> = {},
+    memory: Omit<GuestMemoryOptions, "ram"> = {},
+  ) {
+    this.memory = new GuestMemory({ ram: [{ base: 0n, size: RAM_BYTES }], workspace: 8 << 20, ...memory });
     this.capabilities = features(changes);
     this.unit = new VtdUnit(this.memory, {
       caches: "retain",
