@@ -201,7 +201,7 @@ export enum ATTRIBUTE {
 /** Said instead of an event number: the walk is to be made again, by `Exact`. */
 export const START_OVER = -1;
 /** How often the exact walk starts over because somebody changed an entry under its hands. */
-export const MAX_RETRIES = 64;
+export const MAX_RETRIES = 1024;
 
 /** UNIT slots for copies of host-backed structures. */
 export enum SLOT {

@@ -123,7 +123,7 @@ export const PATH_STEP = 24;
 /** Paging structures have up to five levels; tables by level have a row 0 that is not used. */
 export const LEVELS = 6;
 /** How often a walk starts over because somebody else changed an entry it wanted to mark. */
-export const MAX_RETRIES = 16;
+export const MAX_RETRIES = 1024;
 
 /** VTD.MODE: what the latched RTADDR.TTM, GSTS.TES and the capabilities come to. */
 export enum VTD_MODE {

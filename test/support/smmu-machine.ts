@@ -2,7 +2,13 @@
  * An SMMU with RAM and a careful driver: what the conformance tests act through. Only MMIO, guest memory
  * and a device's requests; structures and commands come from `smmu-fields.ts`.
  */
-import { GuestMemory, type GuestMemoryOptions, type Outcome, type Request } from "../../src/index.ts";
+import {
+  GuestMemory,
+  type GuestMemoryOptions,
+  type Outcome,
+  type Request,
+  type SmmuCachePolicy,
+} from "../../src/index.ts";
 import { Smmuv3 } from "../../src/smmuv3/index.ts";
 import { covered, describeTables, entryAddress, type Tables } from "./smmu-cases/tables.ts";
 import { eventWords } from "./smmu-events.ts";
@@ -45,6 +51,8 @@ export interface Options {
   /** Leaves SMMUEN = 0. */
   off?: boolean;
   memory?: Omit<GuestMemoryOptions, "ram">;
+  /** "retain" unless told: the unforgiving cache. */
+  caches?: SmmuCachePolicy;
 }
 
 /** What a test expects in the event queue. */
@@ -96,7 +104,7 @@ export class SmmuMachine {
     this.log2Events = log2Events;
     this.memory = new GuestMemory({ ram: [{ base: RAM, size: RAM_BYTES }], ...options.memory });
     // The unforgiving cache: what software did not invalidate stays in use.
-    this.smmu = new Smmuv3(this.memory, { ids: { ...IDS, ...ids }, caches: "retain" });
+    this.smmu = new Smmuv3(this.memory, { ids: { ...IDS, ...ids }, caches: options.caches ?? "retain" });
     this.write(REG.CR2, cr2);
     this.write64(REG.STRTAB_BASE, STREAMS);
     this.write(REG.STRTAB_BASE_CFG, STREAM_BITS);
