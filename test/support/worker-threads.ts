@@ -81,21 +81,25 @@ export class Crew {
     return new Crew(await Promise.all(handles.map((handle) => TestWorker.attach(handle))));
   }
 
-  /** Gives each its job, and returns when all are at it. */
-  start(jobOf: (shared: { control: Int32Array; place: number }) => Job): void {
+  /** Gives each its job, and returns when those at `places` (all unless told) are at it. */
+  start(jobOf: (shared: { control: Int32Array; place: number }) => Job, places?: readonly number[]): void {
     this.control.fill(0);
     this.#reports = this.workers.map((worker, place) => worker.do(jobOf({ control: this.control, place })));
-    this.progress(1);
+    for (const place of places ?? this.workers.keys()) this.#reach(place, 1);
   }
 
   /** Waits until each has counted `more` times from now on. */
   progress(more = 2): void {
     this.workers.forEach((_, place) => {
-      const start = Atomics.load(this.control, COUNT + place);
-      for (let now = start; now < start + more; now = Atomics.load(this.control, COUNT + place)) {
-        if (Atomics.wait(this.control, COUNT + place, now, FOR_EVER) === "timed-out") throw new Error("no progress");
-      }
+      this.#reach(place, Atomics.load(this.control, COUNT + place) + more);
     });
+  }
+
+  #reach(place: number, count: number): void {
+    const at = COUNT + place;
+    for (let now = Atomics.load(this.control, at); now < count; now = Atomics.load(this.control, at)) {
+      if (Atomics.wait(this.control, at, now, FOR_EVER) === "timed-out") throw new Error("no progress");
+    }
   }
 
   /** The next epoch begins, and all get far enough to have seen it. */
