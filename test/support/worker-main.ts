@@ -22,6 +22,11 @@ export interface Watch extends Shared {
   request: Request;
   answers: readonly string[];
 }
+/** "hold": translates in flight, many times over until STOP, and complains when that changes the answer. */
+export interface Hold extends Shared {
+  kind: "hold";
+  request: Request;
+}
 /** "repeat": translates requests until STOP, and tells the answers it had. */
 export interface Repeat extends Shared {
   kind: "repeat";
@@ -43,7 +48,7 @@ export interface Ask {
   requests: readonly Request[];
   batch: boolean;
 }
-export type Job = Watch | Repeat | Overwrite | Stay | Ask;
+export type Job = Watch | Hold | Repeat | Overwrite | Stay | Ask;
 
 /** What a job ends with: answers, complaints, or nothing. */
 export type Report = readonly (Outcome | string)[];
@@ -81,6 +86,17 @@ function watch(walker: AttachedWalker, job: Watch): Report {
     for (const word of outcomes.map(wordFor)) {
       if (!allowed.has(word)) complaints.push(`${word} in epoch ${from} to ${to}, which allow ${[...allowed]}`);
     }
+    count(job);
+  }
+  return complaints.slice(0, 10);
+}
+
+function hold(walker: AttachedWalker, job: Hold): Report {
+  const complaints: string[] = [];
+  while (!read(job.control, STOP)) {
+    const answers = walker.inFlight(() => Array.from({ length: 100 }, () => wordFor(walker.translate(job.request))));
+    const seen = new Set(answers);
+    if (seen.size > 1) complaints.push(`${[...seen]} in one piece`);
     count(job);
   }
   return complaints.slice(0, 10);
@@ -129,6 +145,8 @@ function perform(walker: AttachedWalker, job: Job): Report {
   switch (job.kind) {
     case "watch":
       return watch(walker, job);
+    case "hold":
+      return hold(walker, job);
     case "repeat":
       return repeat(walker, job);
     case "overwrite":

@@ -76,14 +76,16 @@ describe("SMMU workers and invalidation, IHI 0070 4.7.3", () => {
       tables.map(VA, output, { nG: 1 });
       return words(CD, 8, { ...DEFAULT_CD, TTB0: tables.base, TTB1: tables.base });
     });
-    m.store(CDS, [0n]);
-    m.command(OP.CFGI_CD, { SID });
-    m.sync();
-    const answers = outputs.flatMap((output) => [0n, output]);
+    m.store(CDS, cds[0] as bigint[]);
+    m.invalidateAll();
+    const answers = outputs.flatMap((output) => [output, 0n]);
     const found = await complaints(m.smmu, answers, (epoch) => {
-      const cd = cds[Math.floor((epoch - 1) / 2) % cds.length] as bigint[];
-      if (epoch % 2) m.store(CDS + 8n, cd.slice(1));
-      m.store(CDS, [epoch % 2 ? (cd[0] as bigint) : 0n]);
+      const cd = cds[(epoch / 2) % cds.length] as bigint[];
+      if (epoch % 2) m.store(CDS, [0n]);
+      else {
+        m.store(CDS + 8n, cd.slice(1));
+        m.store(CDS, cd.slice(0, 1));
+      }
       m.command(OP.CFGI_CD, { SID });
       m.command(OP.TLBI_NH_ASID, { ASID });
       m.sync();

@@ -6,6 +6,8 @@ import { Crew } from "../support/worker-threads.ts";
 
 const WORKERS = 2;
 const CHANGES = 16;
+/** Enough for some to come in the middle of a walk. */
+const MANY_CHANGES = 1500;
 const PASID = 5;
 const DID = 1n;
 const PAGE = 0x5000n;
@@ -39,12 +41,13 @@ describe("VT-d workers and invalidation, VT-d 5.10 6.5", () => {
     rig: { unit: Pick<Rig["unit"], "share"> },
     answers: readonly bigint[],
     change: (epoch: number) => void,
+    changes: number = CHANGES,
   ) {
     const mine = await Crew.attach(rig.unit.share(WORKERS));
     crew = mine;
     const words = answers.map((answer) => (answer ? answer.toString(16) : "fault"));
     mine.start((shared) => ({ kind: "watch", request: REQUEST, answers: words, ...shared }));
-    for (let epoch = 1; epoch <= CHANGES; epoch++) {
+    for (let epoch = 1; epoch <= changes; epoch++) {
       change(epoch);
       mine.next();
     }
@@ -75,10 +78,11 @@ describe("VT-d workers and invalidation, VT-d 5.10 6.5", () => {
     async (caches) => {
       const rig = sharedRig(caches);
       const { leaf } = translating(rig);
-      const found = await complaints(rig, outputs, (epoch) => {
+      const change = (epoch: number) => {
         rig.put(leaf, outputAt(epoch) | 0x67n);
         expect(rig.invalidate(WAIT_FOR.pages)).toBe(true);
-      });
+      };
+      const found = await complaints(rig, outputs, change, MANY_CHANGES);
       expect(found).toEqual([]);
     },
   );
@@ -94,6 +98,20 @@ describe("VT-d workers and invalidation, VT-d 5.10 6.5", () => {
       rig.invalidate(WAIT_FOR.pages);
     });
     expect(found).not.toEqual([]);
+  });
+
+  it("what is in flight keeps its translation: an invalidation waits until it is over", async () => {
+    const rig = sharedRig();
+    const { leaf } = translating(rig);
+    const mine = await Crew.attach(rig.unit.share(WORKERS));
+    crew = mine;
+    mine.start((shared) => ({ kind: "hold", request: REQUEST, ...shared }));
+    for (let epoch = 1; epoch <= MANY_CHANGES; epoch++) {
+      rig.put(leaf, outputAt(epoch) | 0x67n);
+      expect(rig.invalidate(WAIT_FOR.pages)).toBe(true);
+      if (epoch % 100 === 0) mine.progress();
+    }
+    expect((await mine.stop()).flat()).toEqual([]);
   });
 
   it("an unmapped page faults, a mapped one is found", async () => {
