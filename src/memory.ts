@@ -63,7 +63,13 @@ export interface GuestMemoryOptions {
    * the embedded copy is used.
    */
   module?: WebAssembly.Module;
-  /** Lies in a SharedArrayBuffer, so that workers can walk its tables: see `share` of walkers and units. */
+  /**
+   * Lies in a SharedArrayBuffer, so that workers can walk its tables: see `share` of walkers and units.
+   *
+   * Aligned words are then read and written whole and in order, as by a CPU; `writeBytes` promises neither. Who
+   * writes an entry's first word (P, V) last is never seen with half of it. An entry changed while it is
+   * present may be seen in part, as by hardware, until it has been invalidated; `exclusively` avoids that.
+   */
   shared?: boolean;
   /** Milliseconds that a worker may take to finish a call before who waits for it throws; 5000 unless told. */
   workerTimeout?: number;

@@ -99,7 +99,14 @@ export enum VTD {
   TYPES = 9832,
   /** u64 by FSPM: input addresses of the lower half end here; 0 where FSPM is illegal. */
   FS_LIMIT = 9960,
-  END = 9992,
+  /**
+   * For units in worker threads, which have no registers: u32 protected regions, at PROTECTED as u64 first
+   * and u64 last address; u32 != 0: they are closed to remapped requests too.
+   */
+  PROTECTED_COUNT = 9992,
+  PROTECTED_ALWAYS = 9996,
+  PROTECTED = 10000,
+  END = 10032,
 }
 
 /** VT-d's part of a lane of the warming pass. */

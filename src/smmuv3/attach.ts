@@ -8,5 +8,5 @@ import { smmuVendor } from "./walker.ts";
  * @throws TypeError when it is no handle of an SMMU walker; Error when it is attached already, or was detached
  */
 export function attachSmmuWalker(handle: WalkerHandle): AttachedWalker {
-  return new AttachedWalker(handle, "smmuv3", smmuVendor);
+  return new AttachedWalker(handle, "smmuv3", (core) => smmuVendor(core.exports, handle.cached));
 }

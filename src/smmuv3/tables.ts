@@ -65,9 +65,7 @@ export class SmmuCdTable {
   set(ssid: number, fields: Fields): bigint {
     const at = this.address(ssid);
     const words = build(CD, CD_SIZE / 8, { V: 1, AA64: 1, R: 1, A: 1, ...fields });
-    words.forEach((word, i) => {
-      this.#memory.write64(at + BigInt(8 * i), word);
-    });
+    storeEntry(this.#memory, at, words);
     return at;
   }
 
@@ -132,9 +130,7 @@ export class SmmuStreamTable {
   set(sid: number, fields: Fields): bigint {
     const at = this.address(sid);
     const words = build(STE, STE_SIZE / 8, { V: 1, ...fields });
-    words.forEach((word, i) => {
-      this.#memory.write64(at + BigInt(8 * i), word);
-    });
+    storeEntry(this.#memory, at, words);
     return at;
   }
 
@@ -151,4 +147,9 @@ export class SmmuStreamTable {
     }
     return getInPlace(words, L1STD.L2Ptr) + BigInt((sid % bytesOf(this.split)) * STE_SIZE);
   }
+}
+
+/** Stores an entry, the word with V last, as a driver does. */
+function storeEntry(memory: GuestMemory, at: bigint, words: readonly bigint[]): void {
+  for (let i = words.length - 1; i >= 0; i--) memory.write64(at + BigInt(8 * i), words[i] as bigint);
 }

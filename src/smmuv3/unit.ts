@@ -175,16 +175,17 @@ export class Smmuv3 {
   }
 
   /**
-   * Walkers for `count` more worker threads, to be posted and attached there by `attachSmmuWalker` of `iommulator/workers`. They go by
-   * this unit's registers, and when a command, or a register write, is complete, so it is in all of them. Faults
-   * that a worker returns are not recorded: `AttachedWalker` says how they get here.
-   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   * Walkers for `count` more worker threads: post them, and attach there with `attachSmmuWalker` of
+   * `iommulator/workers`. They go by this unit's registers; what a command or a register write is over with is
+   * over in all of them. Faults that a worker returns are not recorded: `AttachedWalker` says how they get here.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no
+   *   room left
    */
   share(count: number, options?: ShareOptions): WalkerHandle[] {
     return this.#walker.share(count, options);
   }
 
-  /** Takes a worker off that has ended, or is stuck; see `SmmuWalker.detach`. @throws RangeError when there is none such */
+  /** Takes a worker off that has ended, or is stuck; see `SmmuWalker.detach`. @throws RangeError when there is none */
   detach(index: number): void {
     this.#walker.detach(index);
   }

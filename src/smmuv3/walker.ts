@@ -75,9 +75,11 @@ export class SmmuWalker extends Walker {
   }
 
   /**
-   * Walkers for `count` more worker threads, to be posted and attached there by `attachSmmuWalker` of `iommulator/workers`. They go by
-   * the same registers; each has caches of its own, as large as these, which are told of what these are told of.
-   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   * Walkers for `count` more worker threads: post them, and attach there with `attachSmmuWalker` of
+   * `iommulator/workers`. They go by the same registers; each has caches of its own, as large as these, which
+   * are told of what these are told of.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no
+   *   room left
    */
   share(count: number, options?: ShareOptions): WalkerHandle[] {
     const { caches } = this;

@@ -24,7 +24,14 @@ export class VtdBatch extends UnitBatch {
 
   override run(count: number): void {
     super.run(count);
-    if (this.#hardware.protectedMemory.isOn) for (let i = 0; i < count; i++) this.#protect(i);
+    const { protectedMemory } = this.#hardware;
+    if (!protectedMemory.isOn) return;
+    for (let i = 0; i < count; i++) {
+      const asked = this.core.view.getUint32(this.requests + i * REQUEST_BYTES + REQUEST.FLAGS, true);
+      refuseProtected(this.core, asked, this.results + i * RESULT_BYTES, (...access) =>
+        protectedMemory.blocks(...access),
+      );
+    }
   }
 
   protected override recordFault(index: number): void {
@@ -37,18 +44,24 @@ export class VtdBatch extends UnitBatch {
     const pasid = view.getUint32(at + REQUEST.PASID, true);
     this.#hardware.faults.record(faultOfFlags(code, sid, pasid, view.getBigUint64(at + REQUEST.ADDRESS, true), flags));
   }
+}
 
-  /** § 11.4.8: what ends in a protected region is refused. */
-  #protect(index: number): void {
-    const { view } = this.core;
-    const result = this.results + index * RESULT_BYTES;
-    const asked = view.getUint32(this.requests + index * REQUEST_BYTES + REQUEST.FLAGS, true);
-    const flags = view.getUint32(result + RESULT.FLAGS, true);
-    const failed = view.getUint32(result + RESULT.CODE, true) !== 0 || (flags & RESULT_FLAG.ANSWER) !== ANSWER.SUCCESS;
-    if (failed || asked & REQUEST_FLAG.TRANSLATION) return;
-    const asIs = (flags & RESULT_FLAG.BYPASS) !== 0 || (asked & REQUEST_FLAG.TRANSLATED) !== 0;
-    if (!this.#hardware.protectedMemory.blocks(view.getBigUint64(result + RESULT.ADDRESS, true), asIs)) return;
-    this.core.u8.fill(0, result, result + RESULT_BYTES);
-    view.setUint32(result + RESULT.FLAGS, ANSWER.UR, true);
-  }
+/**
+ * § 11.4.8: what ends in a protected region is refused.
+ * @param asked REQUEST_FLAG bits; @param result pointer to what the walk says
+ * @param blocks whether an address is protected, from a device that named it as it is
+ */
+export function refuseProtected(
+  { u8, view }: Core,
+  asked: number,
+  result: number,
+  blocks: (address: bigint, asIs: boolean) => boolean,
+): void {
+  const flags = view.getUint32(result + RESULT.FLAGS, true);
+  const failed = view.getUint32(result + RESULT.CODE, true) !== 0 || (flags & RESULT_FLAG.ANSWER) !== ANSWER.SUCCESS;
+  if (failed || asked & REQUEST_FLAG.TRANSLATION) return;
+  const asIs = (flags & RESULT_FLAG.BYPASS) !== 0 || (asked & REQUEST_FLAG.TRANSLATED) !== 0;
+  if (!blocks(view.getBigUint64(result + RESULT.ADDRESS, true), asIs)) return;
+  u8.fill(0, result, result + RESULT_BYTES);
+  view.setUint32(result + RESULT.FLAGS, ANSWER.UR, true);
 }

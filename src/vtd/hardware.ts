@@ -26,6 +26,8 @@ export interface HardwareOptions extends Omit<UnitParts, "registers" | "latched"
   interrupt: InterruptSink;
   /** TES, IRES or the latched root table changed. */
   reconfigure(): void;
+  /** Protected memory regions changed. */
+  protect(memory: ProtectedMemory): void;
 }
 
 export class VtdHardware {
@@ -104,7 +106,7 @@ export class VtdHardware {
 
   /** Brings up to date what is derived from registers, after they all changed at once. */
   refresh(): void {
-    this.protectedMemory.update();
+    this.#protect();
     this.options.reconfigure();
   }
 
@@ -124,9 +126,14 @@ export class VtdHardware {
       pageRequestControl: () => this.#events.page.sendIfUnmasked(),
       completionStatus: () => this.queue.statusWritten(),
       pageRequestStatus: () => this.pageRequests.statusWritten(),
-      protectedMemory: () => this.protectedMemory.update(),
+      protectedMemory: () => this.#protect(),
       queueTail: () => this.#runQueue(),
     };
+  }
+
+  #protect(): void {
+    this.protectedMemory.update();
+    this.options.protect(this.protectedMemory);
   }
 
   #runQueue(): void {

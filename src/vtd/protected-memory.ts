@@ -10,10 +10,15 @@ import type { VtdFeatures } from "./features.ts";
 /** From this major version on, remapped requests are blocked too. */
 const BLOCKS_ALWAYS = 2;
 
+export interface ProtectedRegion {
+  first: bigint;
+  last: bigint;
+}
+
 export class ProtectedMemory {
   readonly #registers: RegisterFile;
   readonly #features: Readonly<VtdFeatures>;
-  #regions: { first: bigint; last: bigint }[] = [];
+  #regions: ProtectedRegion[] = [];
 
   constructor(registers: RegisterFile, features: Readonly<VtdFeatures>) {
     this.#registers = registers;
@@ -23,6 +28,11 @@ export class ProtectedMemory {
   /** Whether any region is in force: nothing else needs asking. */
   get isOn(): boolean {
     return this.#regions.length > 0;
+  }
+
+  /** The regions in force, and whether remapped requests are kept out of them too. */
+  get inForce(): { regions: readonly ProtectedRegion[]; always: boolean } {
+    return { regions: this.#regions, always: this.#features.MAX >= BLOCKS_ALWAYS };
   }
 
   /** Brings the regions in force up to date: PMEN was written, or everything changed at once. */
@@ -43,8 +53,7 @@ export class ProtectedMemory {
    * @param asIs the address came from the device as it is: no translation, pass-through, or translated
    */
   blocks(address: bigint, asIs: boolean): boolean {
-    if (!asIs && this.#features.MAX < BLOCKS_ALWAYS) return false;
-    return this.#regions.some(({ first, last }) => address >= first && address <= last);
+    return isBlocked(this.inForce, address, asIs);
   }
 
   #add(prefix: string): void {
@@ -54,4 +63,14 @@ export class ProtectedMemory {
     const last = this.#registers.get(`${prefix}LIMIT`) + BigInt.asUintN(64, ~alignment);
     if (last >= first) this.#regions.push({ first, last });
   }
+}
+
+/** Whether an access to `address` is blocked; see `ProtectedMemory.blocks`. */
+export function isBlocked(
+  { regions, always }: { regions: readonly ProtectedRegion[]; always: boolean },
+  address: bigint,
+  asIs: boolean,
+): boolean {
+  if (!asIs && !always) return false;
+  return regions.some(({ first, last }) => address >= first && address <= last);
 }

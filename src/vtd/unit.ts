@@ -101,6 +101,7 @@ export class VtdUnit {
       bus: this.#bus,
       caches: this.#walker.caches ?? NO_CACHES,
       interrupt: (address, data) => this.onInterrupt(address, data),
+      protect: ({ inForce }) => this.#walker.protect(inForce.regions, inForce.always),
       reconfigure: () => {
         const { translates, remapsInterrupts, parts } = this.#hardware;
         const { rtaddr } = parts.latched;
@@ -152,16 +153,17 @@ export class VtdUnit {
   }
 
   /**
-   * Walkers for `count` more worker threads, to be posted and attached there by `attachVtdWalker` of `iommulator/workers`. They go by
-   * this unit's registers, and when a command, or a register write, is complete, so it is in all of them. Faults
-   * that a worker returns are not recorded: `AttachedWalker` says how they get here.
-   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   * Walkers for `count` more worker threads: post them, and attach there with `attachVtdWalker` of
+   * `iommulator/workers`. They go by this unit's registers; what a command or a register write is over with is
+   * over in all of them. Faults that a worker returns are not recorded: `AttachedWalker` says how they get here.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no
+   *   room left
    */
   share(count: number, options?: ShareOptions): WalkerHandle[] {
     return this.#walker.share(count, options);
   }
 
-  /** Takes a worker off that has ended, or is stuck; see `VtdWalker.detach`. @throws RangeError when there is none such */
+  /** Takes a worker off that has ended, or is stuck; see `VtdWalker.detach`. @throws RangeError when there is none */
   detach(index: number): void {
     this.#walker.detach(index);
   }

@@ -11,8 +11,11 @@ import type { ShareOptions, WalkerHandle } from "../workers/handle.ts";
 import { UnitBlocks } from "../workers/unit-blocks.ts";
 import { type VtdCachePolicy, VtdTranslationCaches } from "./caches.ts";
 import { checkName, faultReason, structureName } from "./names.ts";
+import type { ProtectedRegion } from "./protected-memory.ts";
 import { type VtdEntry, vtdReservedBits, vtdUnsupported } from "./reserved.ts";
 
+/** Bytes of a protected region in a unit block. */
+export const PROTECTED_BYTES = 16;
 /** Source-ids: bus, device, function. */
 export const MAX_SOURCE_ID = 0xffff;
 const U64 = 0xffff_ffff_ffff_ffffn;
@@ -95,10 +98,26 @@ export class VtdWalker extends Walker {
     });
   }
 
+  /** Regions that workers keep devices out of, as a unit's registers have them; `always`: remapped requests too. */
+  protect(regions: readonly ProtectedRegion[], always: boolean): void {
+    const { view } = this.#memory.core;
+    this.#blocks.change((unit) => {
+      view.setUint32(unit + VTD.PROTECTED_COUNT, regions.length, true);
+      view.setUint32(unit + VTD.PROTECTED_ALWAYS, Number(always), true);
+      regions.forEach(({ first, last }, i) => {
+        const at = unit + VTD.PROTECTED + i * PROTECTED_BYTES;
+        view.setBigUint64(at, first, true);
+        view.setBigUint64(at + PROTECTED_BYTES / 2, last, true);
+      });
+    });
+  }
+
   /**
-   * Walkers for `count` more worker threads, to be posted and attached there by `attachVtdWalker` of `iommulator/workers`. They go by
-   * the same registers; each has caches of its own, as large as these, which are told of what these are told of.
-   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no room left
+   * Walkers for `count` more worker threads: post them, and attach there with `attachVtdWalker` of
+   * `iommulator/workers`. They go by the same registers; each has caches of its own, as large as these, which
+   * are told of what these are told of.
+   * @throws RangeError when the memory was made without `shared`, is served by the host in part, or has no
+   *   room left
    */
   share(count: number, options?: ShareOptions): WalkerHandle[] {
     const { caches } = this;

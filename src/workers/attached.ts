@@ -1,6 +1,6 @@
 /** A walker in a worker thread, over memory, tables and registers that another thread owns. */
 import { REQUEST_BYTES, RESULT_BYTES } from "../../assembly/layout/core.ts";
-import type { CoreExports } from "../core/exports.ts";
+import type { Core } from "../core/core.ts";
 import { GuestMemory } from "../memory.ts";
 import type { Vendor } from "../walk/vendor.ts";
 import { Walker } from "../walker.ts";
@@ -25,16 +25,12 @@ export class AttachedWalker extends Walker {
   readonly #turnstile: Turnstile;
 
   /** For `attachVtdWalker` and `attachSmmuWalker`, which say what they throw. */
-  constructor(
-    handle: WalkerHandle,
-    kind: WalkerHandle["vendor"],
-    vendorOf: (exports: CoreExports, cached: boolean) => Vendor,
-  ) {
+  constructor(handle: WalkerHandle, kind: WalkerHandle["vendor"], vendorOf: (core: Core) => Vendor) {
     if (handle.vendor !== kind) throw new TypeError(`handle: a walker of vendor "${handle.vendor}", not "${kind}"`);
     const memory = GuestMemory.attach(handle.memory);
     const words = new Int32Array(memory.core.u8.buffer);
     const turnstile = new Turnstile(words, handle.gate, handle.line, handle.index);
-    super(memory.core, guarded(vendorOf(memory.core.exports, handle.cached), turnstile), handle.unit);
+    super(memory.core, guarded(vendorOf(memory.core), turnstile), handle.unit);
     this.memory = memory;
     this.index = handle.index;
     this.#turnstile = turnstile;

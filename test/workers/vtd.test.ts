@@ -197,4 +197,33 @@ describe("VT-d workers and invalidation, VT-d 5.10 6.5", () => {
     });
     expect(found).toEqual([]);
   });
+
+  it("protected memory is closed to workers too, from the write of PMEN until it is undone", async () => {
+    const rig = sharedRig();
+    translating(rig);
+    const mine = await Crew.attach(rig.unit.share(1));
+    crew = mine;
+    const unitBatch = rig.unit.batch(1);
+    rig.unit.translate(REQUEST);
+    // PLMBASE, PLMLIMIT: where the first output lies.
+    rig.w32(0x68, outputAt(0));
+    rig.w32(0x6c, outputAt(0));
+    for (const [pmen, ok] of [
+      [0, true],
+      [0x8000_0000, false],
+      [0, true],
+    ] as const) {
+      rig.w32(0x64, pmen);
+      unitBatch.set(0, REQUEST);
+      unitBatch.run(1);
+      const wanted = unitBatch.get(0);
+      expect([wanted.ok, rig.unit.translate(REQUEST).ok]).toEqual([ok, ok]);
+      for (const batch of [false, true]) {
+        expect(await mine.workers[0]?.do({ kind: "ask", requests: [REQUEST, REQUEST], batch })).toEqual([
+          wanted,
+          wanted,
+        ]);
+      }
+    }
+  });
 });
