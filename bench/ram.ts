@@ -11,9 +11,9 @@ export class BenchRam {
   readonly bytes: Uint8Array;
   #next = 0x1000;
 
-  constructor(mebibytes: number) {
+  constructor(mebibytes: number, shared = false) {
     const size = mebibytes * 2 ** 20;
-    this.memory = new GuestMemory({ ram: [{ base: 0n, size: BigInt(size) }], workspace: 24 * 2 ** 20 });
+    this.memory = new GuestMemory({ ram: [{ base: 0n, size: BigInt(size) }], workspace: 24 * 2 ** 20, shared });
     const { u8 } = this.memory.core;
     this.bytes = u8.subarray(u8.length - size);
     this.words = new BigUint64Array(this.bytes.buffer, this.bytes.byteOffset, size / 8);

@@ -9,6 +9,8 @@
  *   --only S  kernels whose name contains S
  *   --growth  how the cost grows with PASIDs, devices, levels and batch size, instead of the kernels. Exit
  *             code 1: something grows that should be flat (growth.ts)
+ *   --scaling how throughput grows with worker threads, beside native programs, and what shared memory costs a
+ *             single thread, instead of the kernels. Exit code 1: that is more than it may (scaling.ts)
  *   --svg F   with --growth: draws it into file F
  *   --model D the RISC-V IOMMU reference model as one more row of the first-stage walks: D is a checkout of
  *             github.com/riscv-non-isa/riscv-iommu, built on the spot (riscv.ts). To try it:
@@ -24,6 +26,7 @@ import { blockKernel, churnKernel, fillKernel } from "./ids.ts";
 import { exitCode, judge, type Measurement, NATIVE, summary, table, verdictLine } from "./judge.ts";
 import { Native } from "./native.ts";
 import { RISCV_NOTE, RiscvModel } from "./riscv.ts";
+import { scaling } from "./scaling.ts";
 import { startupKernel } from "./startup.ts";
 import type { SmmuShape } from "./tables-smmuv3.ts";
 import type { VtdKind, VtdShape } from "./tables-vtd.ts";
@@ -36,6 +39,7 @@ const { values: options } = parseArgs({
     json: { type: "boolean" },
     only: { type: "string" },
     growth: { type: "boolean" },
+    scaling: { type: "boolean" },
     svg: { type: "string" },
     model: { type: "string" },
   },
@@ -118,6 +122,10 @@ kernels["ids, range"] = (native) => blockKernel("ids, range", 0.5, churned, "ran
 
 if (options.growth) {
   process.exit((await growth(smoke, { rounds: smoke ? 1 : 9, samples: 2 }, options.svg)) ? 0 : 1);
+}
+if (options.scaling) {
+  const scaled = await scaling(smoke, effort, hotVtd("first-stage"), hotSmmu);
+  process.exit(scaled ? 0 : 1);
 }
 const barsOf = (kernel: string) => BARS.filter((bar) => bar.kernel === kernel);
 for (const { kernel } of BARS) if (!kernels[kernel]) throw new Error(`bars.ts: there is no kernel "${kernel}"`);

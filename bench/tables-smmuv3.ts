@@ -29,6 +29,8 @@ export interface SmmuShape {
   levels?: number;
   /** CDs in 4 KiB leaf tables, for streams of few substreams; 64 KiB unless told. */
   smallLeaves?: boolean;
+  /** Whether workers are to walk them. */
+  shared?: boolean;
 }
 
 export interface SmmuData {
@@ -53,7 +55,7 @@ const word = (layout: Layout, values: Record<string, number | boolean>): bigint 
 const register = (layout: Layout, values: Record<string, number | boolean>): number => Number(word(layout, values));
 
 export function smmuData(shape: SmmuShape): SmmuData {
-  const ram = new BenchRam(shape.mebibytes);
+  const ram = new BenchRam(shape.mebibytes, shape.shared);
   const random = new Random();
   const frames = ram.bytes.length / 4096;
   const link = word(PTE, { VALID: 1, TYPE: 1 });

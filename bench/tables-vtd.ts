@@ -33,6 +33,8 @@ export interface VtdShape {
   mebibytes: number;
   /** Of the page tables: first stage 4 or 5, second stage 3 to 5; 4 unless told. */
   levels?: number;
+  /** Whether workers are to walk them. */
+  shared?: boolean;
 }
 
 export interface VtdData {
@@ -63,7 +65,7 @@ const word = (layout: Layout, values: Record<string, number | boolean>): bigint 
 const register = (layout: Layout, values: Record<string, number | boolean>): bigint => word(layout, values);
 
 export function vtdData(shape: VtdShape): VtdData {
-  const ram = new BenchRam(shape.mebibytes);
+  const ram = new BenchRam(shape.mebibytes, shape.shared);
   const random = new Random();
   const frames = ram.bytes.length / 4096;
   const outputs = new BigUint64Array(shape.pools * shape.pages);

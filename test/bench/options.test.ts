@@ -35,6 +35,19 @@ function bench(options: string[], path = folder, node: string[] = []): Run {
   return spawnSync(process.execPath, args, { cwd: ROOT, env: { ...process.env, PATH: path }, encoding: "utf8" });
 }
 
+describe("bench --scaling", () => {
+  it("has workers translate, one and as many as there are processors, with nothing but their rates to compare", () => {
+    const { status, stdout, stderr } = bench(["--scaling", "--smoke"]);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    expect(stdout).toContain("no C compiler (cc): the machine's own limit is not known");
+    for (const row of ["workers, walks", "workers, through an IOTLB", "the same, 1000 invalidations/s"]) {
+      expect(stdout).toMatch(new RegExp(`^  ${row} +[0-9.]+ +[0-9.]+  no ratio: of 5 rounds`, "m"));
+    }
+    expect(stdout).toMatch(/^ {2}memory that can be shared, batch +[0-9.]+ ns/m);
+  });
+});
+
 describe("bench --check", () => {
   /** The bench with this bar alone, and a clock that a look at moves on by what `step` says of the look's number. */
   function withBar(bar: Bar, options: string[], step = "1"): Run {
