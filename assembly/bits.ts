@@ -80,6 +80,14 @@ export function place(field: i32, value: u64): u64 {
   return (value << (<u64>field & 63)) & mask(field);
 }
 
+/** The value of field `from` at the place of field `to`, all else 0. */
+// @ts-ignore: decorator
+@inline
+export function moved(entry: u64, from: i32, to: i32): u64 {
+  const by = (to & 63) - (from & 63);
+  return (by < 0 ? entry >> <u64>-by : entry << <u64>by) & mask(to);
+}
+
 /** `entry` with a field replaced. */
 // @ts-ignore: decorator
 @inline

@@ -115,6 +115,12 @@ export enum LANE {
 }
 export const LANE_BYTES = 64;
 
+/** Some of them as fields. */
+export enum REQUEST_BIT {
+  EXECUTE = (2 << 16) | 2,
+  PRIVILEGED = (3 << 16) | 3,
+}
+
 /** What a walk says. The first RESULT.FAULT_PART bytes are always written, the rest on a fault only. */
 export enum RESULT {
   /** u32 fault reason (VT-d) or event number (SMMUv3); 0 = none. */

@@ -47,8 +47,17 @@ export enum SMMU {
   CD_MASK0 = 784,
   /** u64 FEATURE bits. */
   FEATURES = 736,
-  /** u8 x 8: address bits by CD.IPS or STE.S2PS, at most OAS. */
-  OUTPUT_BITS = 744,
+  /** u64 each: ones over the address bits from OAS on, and from IAS on. */
+  BEYOND_OAS = 744,
+  BEYOND_IAS = 800,
+  /** u64 bits of an STE's word 1 that override a request's privilege or kind: PRIVCFG and INSTCFG, or none. */
+  OVERRIDES = 808,
+  /** u64 CD.HAD0, which is where word 2 has HAD1, or none. */
+  FLATTENS = 816,
+  /** u8 x 4: WORLD of streams with stage 1 alone, by STE.STRW. */
+  WORLDS = 824,
+  /** u8 x 4: log2 of the CDs in a leaf of a CD table, by STE.S1Fmt; 0 = linear. */
+  CD_LEAVES = 828,
   /** What stage 2 found: u64 address, u64 descriptor, u32 each: leaf shift, PERMISSION, RESULT_FLAG. */
   STAGE2_ADDRESS = 752,
   STAGE2_ENTRY = 760,
@@ -83,7 +92,17 @@ export enum SMMU {
   /** u32 pointer to an ORIGIN: the entries that the request has met; and room for one. */
   ORIGIN = 15212,
   ORIGIN_BUFFER = 15216,
-  END = 15312,
+  /** u8 x 256 PERMISSION of a stage 1 leaf, by RIGHTS1. */
+  RIGHTS1 = 15312,
+  /** u64 x 8 each: ones over the bits that an output address may not have, by CD.IPS or STE.S2PS; 52-bit outputs. */
+  BEYOND_OUTPUT = 15568,
+  BEYOND_LONG_OUTPUT = 15632,
+  /** u64 x 5 each, by log2 of the granule from 12 on: the address bits of a descriptor; ones over a level's index. */
+  TABLE_MASKS = 15696,
+  INDEX_MASKS = 15736,
+  /** u64 x 3 by WORLD: the bits of an STE's word 2 that tag a translation, STE.S2VMID or none. */
+  TAG_MASKS = 15776,
+  END = 15800,
 }
 /** log2 of the smallest granule there is. */
 export const SMALLEST_PAGE_SHIFT = 12;
@@ -121,12 +140,27 @@ export enum GEOMETRY {
   /** Lowest input address bit that the start level's index uses. */
   START_SHIFT = (15 << 16) | 8,
   /** Input address bits (64 - TxSZ). */
-  INPUT_BITS = (23 << 16) | 16,
-  START_LEVEL = (25 << 16) | 24,
+  INPUT_BITS = (22 << 16) | 16,
   /** Descriptors hold address bits 51:48 at 15:12. */
-  LONG = (26 << 16) | 26,
-  /** Bit n: level n may hold blocks (or pages). */
-  LEAF_LEVELS = (31 << 16) | 28,
+  LONG = (23 << 16) | 23,
+  START_LEVEL = (25 << 16) | 24,
+  /** log2 of the largest block. */
+  LARGEST_BLOCK = (31 << 16) | 26,
+}
+
+/** What decides about the rights that a stage 1 leaf grants: the index into SMMU.RIGHTS1. */
+export enum RIGHTS1 {
+  /** CD.WXN, CD.PAN. */
+  WXN = (0 << 16) | 0,
+  PAN = (1 << 16) | 1,
+  /** A regime with one privilege level. */
+  EL2 = (2 << 16) | 2,
+  /** Of the request, where REQUEST_FLAG has it. */
+  PRIVILEGED = (3 << 16) | 3,
+  /** UXN and PXN, and what the tables above have of them. */
+  XN = (5 << 16) | 4,
+  /** AP[2:1] with AP[1] inverted, so that APTable[1:0] only adds to it: no write, no unprivileged access. */
+  AP = (7 << 16) | 6,
 }
 
 /** What the ID and control registers come down to: fields of SMMU.FEATURES. */

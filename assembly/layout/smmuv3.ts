@@ -304,6 +304,17 @@ export enum PTE1 {
   APTable1 = (62 << 16) | 62,
   NSTable = (63 << 16) | 63,
 }
+/** Parts that the walker looks at together: the bits of a leaf and of a table descriptor in the same order. */
+export enum PTE1_PART {
+  /** AP[2:1]. */
+  AP = (7 << 16) | 6,
+  /** UXN and PXN. */
+  XN = (54 << 16) | 53,
+  /** UXNTable and PXNTable. */
+  XNTable = (60 << 16) | 59,
+  /** APTable[1:0]. */
+  APTable = (62 << 16) | 61,
+}
 
 /** Stage 2 blocks and pages. */
 export enum PTE2 {

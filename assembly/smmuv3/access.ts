@@ -2,12 +2,12 @@
  * What a transaction wants and what a leaf grants. Arm ARM DDI 0487 D8.4 "Memory access control",
  * IHI 0070 5.4 (PAN, WXN), 5.2 (PRIVCFG, INSTCFG).
  */
-import { get, has } from "../bits";
+import { get, has, mask, moved } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
-import { CD, INSTCFG, PRIVCFG, PTE, PTE1, PTE2, STE, XN } from "../layout/smmuv3";
-import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { CD, INSTCFG, PRIVCFG, PTE, PTE1, PTE1_PART, PTE2, STE, XN } from "../layout/smmuv3";
+import { FEATURE, RIGHTS1, SMMU } from "../layout/smmuv3-unit";
 import { BUS_ERROR, CHANGED_MEANWHILE, compareExchange, EXCHANGED } from "../memory";
-import { updateAt } from "../modes";
+import { marks, updateAt } from "../modes";
 
 /** The request's flags with PRIVCFG and INSTCFG applied. */
 // @ts-ignore: decorator
@@ -22,15 +22,14 @@ export function effectiveFlags(unit: usize, flags: u32, privCfg: u64, instCfg: u
     if (instCfg == INSTCFG.DATA) flags &= ~REQUEST_FLAG.EXECUTE;
     if (instCfg == INSTCFG.INSTRUCTION) flags |= REQUEST_FLAG.EXECUTE;
   }
-  // § 3.1 writes, and so atomics, always count as data
-  return flags & REQUEST_FLAG.WRITE ? flags & ~REQUEST_FLAG.EXECUTE : flags;
+  return asData(flags);
 }
 
 /** Rights that the access needs; a translation request needs none, it asks. */
 // @ts-ignore: decorator
 @inline
-export function wantedRights(flags: u32): u32 {
-  if (flags & REQUEST_FLAG.TRANSLATION) return 0;
+export function wantedRights<T>(flags: u32): u32 {
+  if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION) return 0;
   // § 3.7 P9: a read of instructions is checked against execute, not read
   return flags & REQUEST_FLAG.EXECUTE ? PERMISSION.EXECUTE : flags & (PERMISSION.READ | PERMISSION.WRITE);
 }
@@ -44,27 +43,47 @@ export function makesDirty(flags: u32): bool {
 
 /**
  * PERMISSION bits that a stage 1 leaf grants at the request's privilege.
+ * @param entry the leaf; a writable-clean page as a writable one
  * @param hierarchy all table descriptors above, or-ed; 0 with HAD
- * @param clean the page is writable-clean: read only until its dirty state is set
  */
 // @ts-ignore: decorator
 @inline
-export function stage1Rights(entry: u64, hierarchy: u64, clean: bool, cd0: u64, world: u32, flags: u32): u32 {
+export function stage1Rights(unit: usize, entry: u64, hierarchy: u64, cd0: u64, isEl2: bool, flags: u32): u32 {
+  const index =
+    moved(cd0, CD.WXN, RIGHTS1.WXN) |
+    moved(cd0, CD.PAN, RIGHTS1.PAN) |
+    (isEl2 ? mask(RIGHTS1.EL2) : 0) |
+    (flags & REQUEST_FLAG.PRIVILEGED) |
+    moved(entry, PTE1_PART.XN, RIGHTS1.XN) |
+    moved(hierarchy, PTE1_PART.XNTable, RIGHTS1.XN) |
+    // AP[1] grants what APTable[0] takes away
+    moved(entry ^ mask(PTE1.AP1), PTE1_PART.AP, RIGHTS1.AP) |
+    moved(hierarchy, PTE1_PART.APTable, RIGHTS1.AP);
+  return load<u8>(unit + <usize>index, SMMU.RIGHTS1);
+}
+
+/** Works out all rights that a stage 1 leaf can grant. */
+export function deriveRights1(unit: usize): void {
+  for (let index = 0; index < 256; index++) store<u8>(unit + index, <u8>rights1(index), SMMU.RIGHTS1);
+}
+
+/** PERMISSION bits by RIGHTS1. */
+function rights1(by: u64): u32 {
   // § 3.7 P1, P4, P10
-  const readOnly = (has(entry, PTE1.AP2) && !clean) || has(hierarchy, PTE1.APTable1);
-  const uxn = has(entry, PTE1.UXN) || has(hierarchy, PTE1.UXNTable);
+  const entry = moved(by, RIGHTS1.AP, PTE1_PART.AP) | moved(by, RIGHTS1.XN, PTE1_PART.XN);
+  const uxn = has(entry, PTE1.UXN);
   let readable: bool = true;
-  let writable: bool = !readOnly;
+  let writable: bool = !has(entry, PTE1.AP2);
   let executable: bool;
   // § 3.7 P5: one privilege level
-  if (world == WORLD.EL2) executable = !uxn;
+  if (has(by, RIGHTS1.EL2)) executable = !uxn;
   else {
-    const open = has(entry, PTE1.AP1) && !has(hierarchy, PTE1.APTable0);
-    if (flags & REQUEST_FLAG.PRIVILEGED) {
+    const open = !has(entry, PTE1.AP1);
+    if (has(by, RIGHTS1.PRIVILEGED)) {
       // § 3.7 P7: what the unprivileged can write, the privileged may not execute
-      executable = !(has(entry, PTE1.PXN) || has(hierarchy, PTE1.PXNTable) || (open && writable));
+      executable = !(has(entry, PTE1.PXN) || (open && writable));
       // § 3.7 P6
-      readable = !(open && has(cd0, CD.PAN));
+      readable = !(open && has(by, RIGHTS1.PAN));
       if (!readable) writable = false;
     } else {
       readable = open;
@@ -73,7 +92,7 @@ export function stage1Rights(entry: u64, hierarchy: u64, clean: bool, cd0: u64, 
     }
   }
   // § 3.7 P7
-  if (has(cd0, CD.WXN) && writable) executable = false;
+  if (has(by, RIGHTS1.WXN) && writable) executable = false;
   return (
     (readable ? PERMISSION.READ : 0) | (writable ? PERMISSION.WRITE : 0) | (executable ? PERMISSION.EXECUTE : 0)
   );
@@ -101,6 +120,13 @@ export function stage2Rights(unit: usize, entry: u64, clean: bool, flags: u32): 
 @inline
 export function isClean1(entry: u64, cd0: u64): bool {
   return has(entry, PTE.DBM) && has(entry, PTE1.AP2) && has(cd0, CD.HD) && has(cd0, CD.HA);
+}
+
+/** A stage 1 leaf as it grants rights: a writable-clean page is a writable one. */
+// @ts-ignore: decorator
+@inline
+export function asGranting1(entry: u64, cd0: u64): u64 {
+  return isClean1(entry, cd0) ? entry & ~mask(PTE1.AP2) : entry;
 }
 
 /** Whether a stage 2 leaf awaits its first write: § 2.3, S2HD counts with S2HA only. */
@@ -132,5 +158,15 @@ export function replace<T>(unit: usize, gpa: u64, was: u64, now: u64, isSwapped:
 // @ts-ignore: decorator
 @inline
 export function overridden(unit: usize, word1: u64, flags: u32): u32 {
-  return effectiveFlags(unit, flags, get(word1, STE.PRIVCFG), get(word1, STE.INSTCFG));
+  if (word1 & load<u64>(unit, SMMU.OVERRIDES)) {
+    return effectiveFlags(unit, flags, get(word1, STE.PRIVCFG), get(word1, STE.INSTCFG));
+  }
+  return asData(flags);
+}
+
+/** § 3.1 writes, and so atomics, always count as data. */
+// @ts-ignore: decorator
+@inline
+function asData(flags: u32): u32 {
+  return flags & REQUEST_FLAG.WRITE ? flags & ~REQUEST_FLAG.EXECUTE : flags;
 }

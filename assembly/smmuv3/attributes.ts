@@ -4,8 +4,8 @@
  *
  * A type is a MAIR byte: 0b0000dd00 Device, else outer and inner nibble of Normal memory.
  */
-import { get, has, place, word } from "../bits";
-import { REQUEST_FLAG } from "../layout/core";
+import { get, has, moved, place, word } from "../bits";
+import { REQUEST_BIT } from "../layout/core";
 import { ALLOCCFG, MEMORY_TYPE, PTE, PTE2, SHAREABILITY, SHCFG, STE } from "../layout/smmuv3";
 import { GBPA } from "../layout/smmuv3-registers";
 import { ATTRIBUTE, FEATURE, SMMU } from "../layout/smmuv3-unit";
@@ -28,8 +28,8 @@ export function attributes(type: u32, sh: u32, flags: u32): u32 {
   return <u32>(
     type |
     place(ATTRIBUTE.SH, outwardSh(type, sh)) |
-    place(ATTRIBUTE.PRIVILEGED, flags & REQUEST_FLAG.PRIVILEGED ? 1 : 0) |
-    place(ATTRIBUTE.INSTRUCTION, flags & REQUEST_FLAG.EXECUTE ? 1 : 0)
+    moved(flags, REQUEST_BIT.PRIVILEGED, ATTRIBUTE.PRIVILEGED) |
+    moved(flags, REQUEST_BIT.EXECUTE, ATTRIBUTE.INSTRUCTION)
   );
 }
 

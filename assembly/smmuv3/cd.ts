@@ -3,7 +3,7 @@ import { get, has, read, readInPlace } from "../bits";
 import { CD, CD_PART, STE, TG0, TG1, VA } from "../layout/smmuv3";
 import { CHECK, FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { check, marks } from "../modes";
-import { asTG0, granule, isStage1Size, outputBits } from "./geometry";
+import { asTG0, beyondOutput, granule, isStage1Size } from "./geometry";
 
 /**
  * Whether a CD, with its word 0 and word 1 of the STE, needs the full check. Most do not: word 0 is as
@@ -12,15 +12,15 @@ import { asTG0, granule, isStage1Size, outputBits } from "./geometry";
  */
 // @ts-ignore: decorator
 @inline
-export function isOddCd<T>(unit: usize, ste1: u64, cd: usize, word0: u64, world: u32, address: u64): bool {
+export function isOddCd<T>(unit: usize, ste1: u64, cd: usize, word0: u64, isEl2: bool, address: u64): bool {
   if ((word0 ^ load<u64>(unit, SMMU.CD_PLAIN0)) & load<u64>(unit, SMMU.CD_ODD0)) return true;
   if (has(word0, CD.S) && has(ste1, STE.S1STALLD)) return true;
-  const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
-  if ((marks<T>() || isHigh) && (world == WORLD.EL2 || !has(word0, CD.EPD0))) {
+  const isHigh = !isEl2 && has(address, VA.SELECT);
+  if ((marks<T>() || isHigh) && (isEl2 || !has(word0, CD.EPD0))) {
     if (!load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0)) return true;
     if (isTable0Outside(unit, cd)) return true;
   }
-  if ((marks<T>() || !isHigh) && world != WORLD.EL2 && !has(word0, CD.EPD1)) {
+  if ((marks<T>() || !isHigh) && !isEl2 && !has(word0, CD.EPD1)) {
     if (!load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1)) return true;
     if (isTable1Outside(unit, cd)) return true;
   }
@@ -81,12 +81,12 @@ function checkTables<T>(unit: usize, cd: usize, uses0: bool, uses1: bool): u32 {
 @inline
 function isTable0Outside(unit: usize, cd: usize): bool {
   const table = readInPlace(cd, CD.TTB0) & load<u64>(unit, SMMU.POINTERS);
-  return table >> outputBits(unit, read(cd, CD.IPS), read(cd, CD.TG0) == TG0.GRANULE_64K) != 0;
+  return (table & beyondOutput(unit, read(cd, CD.IPS), read(cd, CD.TG0) == TG0.GRANULE_64K)) != 0;
 }
 
 // @ts-ignore: decorator
 @inline
 function isTable1Outside(unit: usize, cd: usize): bool {
   const table = readInPlace(cd, CD.TTB1) & load<u64>(unit, SMMU.POINTERS);
-  return table >> outputBits(unit, read(cd, CD.IPS), read(cd, CD.TG1) == TG1.GRANULE_64K) != 0;
+  return (table & beyondOutput(unit, read(cd, CD.IPS), read(cd, CD.TG1) == TG1.GRANULE_64K)) != 0;
 }

@@ -3,8 +3,10 @@
  *
  * The walker reads only these derived values, so a walk pays for none of this.
  */
-import { below, get, has, mask, put, span } from "../bits";
-import { CD, CD_PART, STE, STE_PART } from "../layout/smmuv3";
+import { below, get, has, mask, put, setElement, span } from "../bits";
+import {
+  CD, CD_PART, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, S1FMT, STE, STE_PART, STRW,
+} from "../layout/smmuv3";
 import {
   ADDRESS_SIZE,
   AIDR,
@@ -21,7 +23,8 @@ import {
   STRTAB_FORMAT,
   TTENDIAN,
 } from "../layout/smmuv3-registers";
-import { FEATURE, SMMU } from "../layout/smmuv3-unit";
+import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
+import { deriveRights1 } from "./access";
 import { deriveGeometries } from "./geometry";
 
 /** Derives everything from the register values in the unit block. Call it when one of them changed. */
@@ -31,6 +34,7 @@ export function smmuConfigure(unit: usize): void {
   deriveStreamTable(unit);
   deriveOddBits(unit);
   deriveGeometries(unit);
+  deriveRights1(unit);
 }
 
 // @ts-ignore: decorator
@@ -96,11 +100,14 @@ function deriveAddresses(unit: usize): void {
   store<u32>(unit, oas, SMMU.OAS);
   // § 0.2 G5: without AArch32 tables IAS = OAS
   store<u32>(unit, oas, SMMU.IAS);
+  store<u64>(unit, ~below(oas), SMMU.BEYOND_OAS);
+  store<u64>(unit, ~below(oas), SMMU.BEYOND_IAS);
   store<u64>(unit, below(sizeBits(widest)), SMMU.POINTERS);
   for (let encoded: u64 = 0; encoded < 8; encoded++) {
     // § 2.4 IPS, 2.2 S2PS: reserved values are the widest
     const bits = min<u32>(sizeBits(min<u64>(encoded, widest)), oas);
-    store<u8>(unit + <usize>encoded, <u8>bits, SMMU.OUTPUT_BITS);
+    setElement(unit + SMMU.BEYOND_OUTPUT, <u32>encoded, ~below(min<u32>(bits, 48)));
+    setElement(unit + SMMU.BEYOND_LONG_OUTPUT, <u32>encoded, ~below(bits));
   }
   const features = load<u64>(unit, SMMU.FEATURES);
   const wide = oas == sizeBits(ADDRESS_SIZE.BITS_52);
@@ -161,6 +168,13 @@ function deriveOddBits(unit: usize): void {
       (mayStall && mayTerminate ? 0 : mask(STE.S1STALLD)),
     SMMU.STE_ODD1,
   );
+  store<u64>(unit, has(f, FEATURE.PERMISSION_OVERRIDES) ? mask(STE.PRIVCFG) | mask(STE.INSTCFG) : 0, SMMU.OVERRIDES);
+  store<u64>(unit, has(f, FEATURE.HAD) ? mask(CD.HAD0) : 0, SMMU.FLATTENS);
+  setElement(unit + SMMU.TAG_MASKS, WORLD.NS_EL1, has(f, FEATURE.STAGE2) ? mask(STE.S2VMID) : 0);
+  const el2 = has(f, FEATURE.E2H) ? WORLD.EL2_E2H : WORLD.EL2;
+  store<u8>(unit + STRW.EL2, <u8>(has(f, FEATURE.HYP) ? el2 : WORLD.NS_EL1), SMMU.WORLDS);
+  store<u8>(unit + S1FMT.TWO_LEVEL_4K, CDS_PER_4K_LEAF_LOG2, SMMU.CD_LEAVES);
+  store<u8>(unit + S1FMT.TWO_LEVEL_64K, CDS_PER_64K_LEAF_LOG2, SMMU.CD_LEAVES);
   store<u64>(unit, vmid, SMMU.STE_ODD2_STAGE1);
   store<u64>(
     unit,
@@ -184,7 +198,8 @@ function deriveOddBits(unit: usize): void {
       mask(CD.AA64) |
       (mayStall && mayTerminate ? 0 : mask(CD.S)) |
       (noRazWi ? mask(CD.A) : 0) |
-      (littleOnly || bigOnly ? mask(CD.ENDI) : 0) |
+      // the fast walk knows no big-endian descriptors
+      mask(CD.ENDI) |
       (noAccess ? mask(CD.HA) : 0) |
       (noDirty ? mask(CD.HD) : 0) |
       (has(f, FEATURE.ASID16) ? 0 : mask(CD_PART.ASID_HIGH)),
@@ -196,8 +211,7 @@ function deriveOddBits(unit: usize): void {
     mask(CD.V) |
       mask(CD.AA64) |
       (mayTerminate ? 0 : mask(CD.S)) |
-      (noRazWi ? mask(CD.A) : 0) |
-      (bigOnly ? mask(CD.ENDI) : 0),
+      (noRazWi ? mask(CD.A) : 0),
     SMMU.CD_PLAIN0,
   );
 }

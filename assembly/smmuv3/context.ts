@@ -1,7 +1,7 @@
 /** From the STE to the context descriptor. IHI 0070 3.3.2, 5.3 "Level 1 Context Descriptor". */
-import { below, get, has, mask } from "../bits";
+import { get, has, mask } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
-import { CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, CD_SIZE, L1CD, L1CD_SIZE, S1FMT, STE } from "../layout/smmuv3";
+import { CD_SIZE, L1CD, L1CD_SIZE, STE } from "../layout/smmuv3";
 import { ORIGIN } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
@@ -11,7 +11,6 @@ import { heldCd, heldLevel1, keepCd, keepLevel1, met } from "./held";
 import { walkStage2 } from "./stage2";
 
 const CD_WORDS: i32 = CD_SIZE / 8;
-const CD_SIZE_LOG2: i32 = 6;
 
 /** Pointer to context descriptor `index` of the stream, by word 0 of its STE, or 0 with the fault noted. */
 // @ts-ignore: decorator
@@ -34,18 +33,16 @@ export function findCd<T>(
   }
   let table = word0 & mask(STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS);
   let log2 = <i32>log2Cds;
-  const format = get(word0, STE.S1Fmt);
-  const twoLevel = log2 && (format == S1FMT.TWO_LEVEL_4K || format == S1FMT.TWO_LEVEL_64K);
-  if (twoLevel) {
-    const leaf = format == S1FMT.TWO_LEVEL_4K ? CDS_PER_4K_LEAF_LOG2 : CDS_PER_64K_LEAF_LOG2;
+  const leaf: u32 = log2 ? load<u8>(unit + <usize>get(word0, STE.S1Fmt), SMMU.CD_LEAVES) : 0;
+  if (leaf) {
     const l1 = findL1Cd<T>(unit, sid, ste, table, log2 - leaf, index >> leaf, leaf, nested, flags, result);
     if (!l1) return 0;
-    table = load<u64>(l1) & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS);
+    table = l1 & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS);
     log2 = leaf;
-    index &= <u32>below(leaf);
+    index &= (1 << leaf) - 1;
   }
   // § 2.6 a table of CDs is aligned to its size
-  const ipa = (table & ~below(log2 + CD_SIZE_LOG2)) + <u64>index * CD_SIZE;
+  const ipa = (table & -(<u64>CD_SIZE << log2)) + <u64>index * CD_SIZE;
   let at = ipa;
   if (nested) {
     // § 3.2 step 12
@@ -55,7 +52,7 @@ export function findCd<T>(
   const ptr = fetchEntry<T>(unit, at, CD_SIZE, SLOT.CD);
   if (notes<T>()) store<u64>(met(unit, ORIGIN.CD), at);
   if (!marks<T>()) return ptr;
-  step<T>(unit, STRUCTURE.CD, 0, twoLevel ? 1 : 0, at, index, ptr, CD_WORDS);
+  step<T>(unit, STRUCTURE.CD, 0, leaf ? 1 : 0, at, index, ptr, CD_WORDS);
   // § 3.2 step 13
   if (check<T>(unit, CHECK.CD_FETCH, !ptr)) {
     fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
@@ -64,7 +61,7 @@ export function findCd<T>(
   return isCached<T>() && !(flags & REQUEST_FLAG.PROBE) ? keepCd(unit, sid, ssid, ptr) : ptr;
 }
 
-/** Pointer to the valid level 1 descriptor `index`, or 0 with the fault noted. */
+/** The valid level 1 descriptor `index`, or 0 with the fault noted. */
 // @ts-ignore: decorator
 @inline
 function findL1Cd<T>(
@@ -78,11 +75,11 @@ function findL1Cd<T>(
   nested: bool,
   flags: u32,
   result: usize,
-): usize {
+): u64 {
   const l1 = isCached<T>() ? <usize>load<u32>(unit, SMMU.L1CDS) : 0;
   const held = isCached<T>() ? heldLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD) : 0;
   // § 2.6 aligned to the table's size, 64 bytes at least
-  const ipa = (table & ~((<u64>L1CD_SIZE << <u64>max(log2Entries, 0)) - 1)) + <u64>index * L1CD_SIZE;
+  const ipa = (table & -(<u64>L1CD_SIZE << <u64>max(log2Entries, 0))) + <u64>index * L1CD_SIZE;
   let at = held ? load<u64>(met(unit, ORIGIN.L1CD)) : ipa;
   if (nested && !held) {
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
@@ -103,12 +100,12 @@ function findL1Cd<T>(
     fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_V, at, entry);
     return 0;
   }
-  const limit = <u64>load<u32>(unit + (nested ? SMMU.IAS : SMMU.OAS));
+  const beyond = load<u64>(unit + (nested ? SMMU.BEYOND_IAS : SMMU.BEYOND_OAS));
   // § 3.3 L1CD.L2Ptr beyond OAS, or beyond IAS when nested
-  const outside = (entry & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS)) >> limit != 0;
+  const outside = (entry & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS) & beyond) != 0;
   if (check<T>(unit, CHECK.L1CD_L2PTR, outside)) {
     fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_L2PTR, at, entry);
     return 0;
   }
-  return ptr;
+  return entry;
 }

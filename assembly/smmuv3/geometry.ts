@@ -4,7 +4,7 @@
  *
  * One word for each combination, 0 for an illegal one: a walk looks its start up instead of working it out.
  */
-import { get, has, mask, put } from "../bits";
+import { below, element, get, has, mask, put, setElement } from "../bits";
 import { ADDRESS, PTE, PTE_SIZE, STE, STE_PART, TG0, TG1 } from "../layout/smmuv3";
 import { AIDR, IDR3, IDR5 } from "../layout/smmuv3-registers";
 import { FEATURE, GEOMETRY, SMMU } from "../layout/smmuv3-unit";
@@ -13,10 +13,15 @@ import { FEATURE, GEOMETRY, SMMU } from "../layout/smmuv3-unit";
 const PAGE_4K: i32 = 12;
 const PAGE_16K: i32 = 14;
 const PAGE_64K: i32 = 16;
+const WORD_BYTES: i32 = 8;
 /** log2 of how many start tables stage 2 may concatenate. */
 const CONCATENATION: i32 = 4;
 
 export function deriveGeometries(unit: usize): void {
+  for (let shift = PAGE_4K; shift <= PAGE_64K; shift++) {
+    setElement(unit + SMMU.TABLE_MASKS, shift - PAGE_4K, mask(PTE.ADDRESS) & ~below(shift));
+    setElement(unit + SMMU.INDEX_MASKS, shift - PAGE_4K, below(shift - 3));
+  }
   for (let index = 0; index < 256; index++) {
     const txsz = index & 63;
     const tg = index / 64;
@@ -39,12 +44,11 @@ export function stage2Index(word2: u64): usize {
   return <usize>(low + tg * 256);
 }
 
-/** Output address bits by IPS or S2PS: more than 48 only with the 64 KiB granule (which is all that is LONG). */
+/** Ones where an output address has none, by IPS or S2PS: from bit 48 on unless the granule is 64 KiB (all that is LONG). */
 // @ts-ignore: decorator
 @inline
-export function outputBits(unit: usize, encoded: u64, is64K: bool): u64 {
-  const bits = <u64>load<u8>(unit + <usize>encoded, SMMU.OUTPUT_BITS);
-  return is64K ? bits : min<u64>(bits, 48);
+export function beyondOutput(unit: usize, encoded: u64, is64K: bool): u64 {
+  return element(unit + (is64K ? SMMU.BEYOND_LONG_OUTPUT : SMMU.BEYOND_OUTPUT), <u32>encoded);
 }
 
 /** TG0's code for the granule that TG1's code means; 3 where that is reserved. */
@@ -125,6 +129,20 @@ function isFirstVersion(unit: usize): bool {
   return !has(<u64>load<u32>(unit, SMMU.AIDR), AIDR.ArchMinorRev);
 }
 
+/** The address bits of a table descriptor, by log2 of the granule. */
+// @ts-ignore: decorator
+@inline
+export function tableMaskOf(unit: usize, pageShift: u64): u64 {
+  return element(unit + (SMMU.TABLE_MASKS - PAGE_4K * WORD_BYTES), <u32>pageShift);
+}
+
+/** Ones over an index into a table that is not the first, by log2 of the granule. */
+// @ts-ignore: decorator
+@inline
+export function indexMaskOf(unit: usize, pageShift: u64): u64 {
+  return element(unit + (SMMU.INDEX_MASKS - PAGE_4K * WORD_BYTES), <u32>pageShift);
+}
+
 /** Output or next-table address of a descriptor, aligned to 2^shift. */
 // @ts-ignore: decorator
 @inline
@@ -141,31 +159,31 @@ export function longAddressOf(entry: u64, shift: u64): u64 {
 /** § 3.6: a block at a level that has none, or type 0 at level 3; for a valid entry that is no table. */
 // @ts-ignore: decorator
 @inline
-export function isMisplaced(entry: u64, shape: u64, level: u32, isLast: bool): bool {
-  return isLast ? !has(entry, PTE.TYPE) : !((get(shape, GEOMETRY.LEAF_LEVELS) >> level) & 1);
+export function isMisplaced(entry: u64, shape: u64, shift: u64, isLast: bool): bool {
+  return isLast ? !has(entry, PTE.TYPE) : shift > get(shape, GEOMETRY.LARGEST_BLOCK);
 }
 
 /**
- * Base of a start table: aligned to its size (stage 2: to all concatenated tables), 16 bytes at least,
- * 64 where addresses have 52 bits.
+ * Base of a start table with that mask of indices: aligned to its size (stage 2: to all concatenated tables),
+ * 16 bytes at least, 64 where addresses have 52 bits.
  */
 // @ts-ignore: decorator
 @inline
-export function startTable(table: u64, indexBits: u64, outputBits: u64): u64 {
-  const smallest: u64 = outputBits > 48 ? 64 : 16;
-  return table & ~(max<u64>(<u64>PTE_SIZE << indexBits, smallest) - 1);
+export function startTable(table: u64, indexMask: u64, beyond: u64): u64 {
+  const smallest: u64 = has(beyond, ADDRESS.BITS_51_48) ? 16 : 64;
+  return table & -max<u64>((indexMask + 1) * PTE_SIZE, smallest);
 }
 
 function pack(unit: usize, pageShift: i32, level: i32, inputBits: i32): u32 {
   const long = pageShift == PAGE_64K && has(load<u64>(unit, SMMU.FEATURES), FEATURE.LONG_ADDRESSES);
   // § 3.6: 1 GiB and 2 MiB; 32 MiB; 512 MiB, and 4 TiB with 52-bit addresses
-  const leafLevels = pageShift == PAGE_4K || long ? 0b1110 : 0b1100;
+  const largestBlock = pageShift + (pageShift - 3) * (pageShift == PAGE_4K || long ? 2 : 1);
   let packed: u64 = 0;
   packed = put(packed, GEOMETRY.PAGE_SHIFT, <u64>pageShift);
   packed = put(packed, GEOMETRY.START_SHIFT, <u64>(pageShift + (pageShift - 3) * (3 - level)));
   packed = put(packed, GEOMETRY.INPUT_BITS, <u64>inputBits);
   packed = put(packed, GEOMETRY.START_LEVEL, <u64>level);
-  packed = put(packed, GEOMETRY.LEAF_LEVELS, <u64>leafLevels);
+  packed = put(packed, GEOMETRY.LARGEST_BLOCK, <u64>largestBlock);
   packed = put(packed, GEOMETRY.LONG, long ? 1 : 0);
   return <u32>packed;
 }

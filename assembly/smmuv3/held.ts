@@ -14,6 +14,7 @@ import {
 } from "../layout/smmuv3-caches";
 import { ATTRIBUTE, EXTRA, SMMU, TAG } from "../layout/smmuv3-unit";
 import { pageKey } from "../tlb";
+import { Cached } from "../modes";
 import { makesDirty, wantedRights } from "./access";
 
 /** Where the walk notes where an entry of its was read. */
@@ -143,7 +144,7 @@ export function heldTranslation(
     if (index < 0) index = find(cache, pageKey(input, shift), globally(own));
     if (index < 0) continue;
     const value = valueOf(cache, index);
-    if (wantedRights(flags) & ~<u32>load<u8>(value, RESULT.PERMISSIONS)) return false;
+    if (wantedRights<Cached>(flags) & ~<u32>load<u8>(value, RESULT.PERMISSIONS)) return false;
     // § 3.8 H10: a write to a clean page walks
     if (makesDirty(flags) && !(load<u32>(value, RESULT.FLAGS) & RESULT_FLAG.DIRTY)) return false;
     v128.store(result, v128.load(value));

@@ -15,8 +15,8 @@ import { Exact } from "../modes";
 import {
   advance, count, emit, flush, frameAt, inputOf, isFull, isRepeat, needsPiece, nextEntry, pieceOffset, push, readPiece,
 } from "../reach";
-import { isClean1, isClean2, stage1Rights, stage2Rights } from "./access";
-import { addressOf, isMisplaced, outputBits, stage2Index, startTable } from "./geometry";
+import { asGranting1, isClean1, isClean2, stage1Rights, stage2Rights } from "./access";
+import { addressOf, beyondOutput, isMisplaced, stage2Index, startTable } from "./geometry";
 import { walkStage2 } from "./stage2";
 import { worldOf } from "./tags";
 
@@ -46,11 +46,11 @@ export function smmuReachOpen(state: usize): void {
 function openTable(state: usize, unit: usize, shape: u64, size: u64, ttb: u64, held: u64): void {
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
-  const limit = outputBits(unit, size, has(shape, GEOMETRY.LONG));
-  const table = startTable(ttb & load<u64>(unit, SMMU.POINTERS), inputBits - startShift, limit);
+  const entries = <u32>1 << <u32>(inputBits - startShift);
+  const beyond = beyondOutput(unit, size, has(shape, GEOMETRY.LONG));
+  const table = startTable(ttb & load<u64>(unit, SMMU.POINTERS), entries - 1, beyond);
   // § 3.5 T2: the upper table serves the addresses that end at 2^64
   const input = held & HIGH ? <u64>-1 << inputBits : 0;
-  const entries = <u32>1 << <u32>(inputBits - startShift);
   push(state, table, input, held, false, entries, <u32>get(shape, GEOMETRY.START_LEVEL), startShift);
 }
 
@@ -144,13 +144,13 @@ function openPiece(state: usize, unit: usize, frame: usize, slot: i32): void {
 function descriptor<S>(state: usize, unit: usize, frame: usize, entry: u64, shape: u64): void {
   const shift = <u64>load<u32>(frame, FRAME.SHIFT);
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
-  const level = load<u32>(frame, FRAME.LEVEL);
   const isLast = shift == pageShift;
   const isTable = has(entry, PTE.TYPE) && !isLast;
   const isLong = has(shape, GEOMETRY.LONG);
   const size = isFloat<S>() ? get(word(state + REACH.CD, CD.IPS), CD.IPS) : get(word(state + REACH.ENTRY, STE.S2PS), STE.S2PS);
   const output = addressOf(entry, isTable ? pageShift : shift, isLong);
-  const isBad = output >> outputBits(unit, size, isLong) != 0 || (!isTable && isMisplaced(entry, shape, level, isLast));
+  const isBad =
+    (output & beyondOutput(unit, size, isLong)) != 0 || (!isTable && isMisplaced(entry, shape, shift, isLast));
   if (isBad) {
     count(state, REACH.REFUSED);
     advance(frame);
@@ -198,8 +198,9 @@ function leaf1(state: usize, unit: usize, frame: usize, entry: u64, output: u64)
   const hierarchy = isFlat ? 0 : hierarchyOf(held);
   const clean = isClean1(entry, word0);
   const regime = world(state, unit);
-  let user = stage1Rights(entry, hierarchy, clean, word0, regime, 0);
-  let privileged = stage1Rights(entry, hierarchy, clean, word0, regime, REQUEST_FLAG.PRIVILEGED);
+  const granting = asGranting1(entry, word0);
+  let user = stage1Rights(unit, granting, hierarchy, word0, regime == WORLD.EL2, 0);
+  let privileged = stage1Rights(unit, granting, hierarchy, word0, regime == WORLD.EL2, REQUEST_FLAG.PRIVILEGED);
   if (clean && !mayMark) {
     user &= ~PERMISSION.WRITE;
     privileged &= ~PERMISSION.WRITE;

@@ -2,22 +2,22 @@
  * Stage 1: from a virtual address to an intermediate or physical one.
  * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 3.4 "Address sizes", 5.4 "Context Descriptor".
  */
-import { get, has, mask, place, word } from "../bits";
+import { get, has, mask, moved, place, word } from "../bits";
 import { secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { CD, CD_PART, PTE, PTE1, PTE_SIZE, VA, VA_TAG_BITS } from "../layout/smmuv3";
 import { ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
-import { CHECK, EXTRA, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE, WORLD } from "../layout/smmuv3-unit";
+import { CHECK, EXTRA, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
 import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";
 import { finish } from "../result";
-import { isClean1, makesDirty, replace, stage1Rights, wantedRights } from "./access";
+import { asGranting1, isClean1, makesDirty, replace, stage1Rights, wantedRights } from "./access";
 import { completionRights } from "./ats";
 import { attributes } from "./attributes";
 import { failStage, startOver } from "./fault";
 import { heldLevel, heldTable, isKept, keepTable, noteDescriptor } from "./held";
-import { addressOf, isMisplaced, longAddressOf, outputBits, startTable } from "./geometry";
+import { addressOf, beyondOutput, indexMaskOf, isMisplaced, longAddressOf, startTable, tableMaskOf } from "./geometry";
 import { walkStage2 } from "./stage2";
 import { tags } from "./tags";
 
@@ -26,6 +26,7 @@ import { tags } from "./tags";
  * @param word0 word 0 of the CD, without HA and HD where they are not implemented
  * @param pasid SubstreamID that selected the CD
  * @param flags the request's, overridden
+ * @param isEl2 the world has one privilege level and one table
  * @param nested table accesses go through stage 2
  * @param key what tags the tables in caches, see `held.ts`
  * @returns event number with the fault noted, 0 = none, or START_OVER
@@ -40,21 +41,32 @@ export function walkStage1<T>(
   pasid: u32,
   address: u64,
   world: u32,
+  isEl2: bool,
   nested: bool,
   key: u64,
   flags: u32,
   result: usize,
 ): i32 {
   // § 3.5 T1, T5
-  const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
+  const isHigh = !isEl2 && has(address, VA.SELECT);
   // § 3.5 T4
-  const isOff = isHigh ? has(word0, CD.EPD1) : world != WORLD.EL2 && has(word0, CD.EPD0);
+  let isOff: bool;
+  let isTagged: bool;
+  let shape: u64;
+  let base: u64;
+  if (isHigh) {
+    isOff = has(word0, CD.EPD1);
+    isTagged = has(word0, CD.TBI1);
+    shape = load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1);
+    base = word(cd, CD.TTB1);
+  } else {
+    isOff = !isEl2 && has(word0, CD.EPD0);
+    isTagged = has(word0, CD.TBI0);
+    shape = load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0);
+    base = word(cd, CD.TTB0);
+  }
   if (check<T>(unit, CHECK.INPUT_EPD, isOff)) return failInput<T>(result, CHECK.INPUT_EPD);
-  const shape = isHigh
-    ? <u64>load<u32>(unit + <usize>get(word0, CD_PART.TG1_T1SZ) * 4, SMMU.GEOMETRY1)
-    : <u64>load<u32>(unit + <usize>get(word0, CD_PART.TG0_T0SZ) * 4, SMMU.GEOMETRY0);
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
-  const isTagged = isHigh ? has(word0, CD.TBI1) : has(word0, CD.TBI0);
   const plain = untagged(address, isTagged);
   // § 3.5 T2: above the input size all bits are as the one that selects the table
   if (check<T>(unit, CHECK.INPUT_RANGE, <i64>plain >> inputBits != (isHigh ? -1 : 0))) {
@@ -64,20 +76,26 @@ export function walkStage1<T>(
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   // `Fast` leaves 52-bit addresses to `Exact`.
   const isLong = marks<T>() && has(shape, GEOMETRY.LONG);
-  const limit = outputBits(unit, get(word0, CD.IPS), isLong);
-  const base = isHigh ? word(cd, CD.TTB1) : word(cd, CD.TTB0);
-  const ttb = (isHigh ? base & mask(CD.TTB1) : base & mask(CD.TTB0)) & load<u64>(unit, SMMU.POINTERS);
+  const beyond = beyondOutput(unit, get(word0, CD.IPS), isLong);
+  // TTB1 lies in its word where TTB0 does
+  const ttb = base & mask(CD.TTB0) & load<u64>(unit, SMMU.POINTERS);
   // § 2.5 C11 to C13 of the table in use: `Fast` has not looked at it before
   if (!marks<T>()) {
-    if (!shape || has(shape, GEOMETRY.LONG) || ttb >> limit) return START_OVER;
+    if (!shape) return START_OVER;
+    if (has(shape, GEOMETRY.LONG)) return START_OVER;
+    if (ttb & beyond) return START_OVER;
   }
-  const tableMask = mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
-
-  let table = startTable(ttb, inputBits - startShift, limit);
+  const tableMask = tableMaskOf(unit, pageShift);
+  const levelMask = indexMaskOf(unit, pageShift);
+  const levelBits = pageShift - 3;
+  let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
+  let table = startTable(ttb, indexMask, beyond);
   let shift = startShift;
   let level = <u32>get(shape, GEOMETRY.START_LEVEL);
-  let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
   let hierarchy: u64 = 0;
+  let entry: u64 = 0;
+  let at: u64 = 0;
+  let ipa: u64 = 0;
   if (isCached<T>()) {
     const tables = load<u32>(unit, SMMU.TABLES1);
     const held = heldTable(unit, tables, key, plain, pageShift, level, ORIGIN.STAGE1);
@@ -85,14 +103,14 @@ export function walkStage1<T>(
       table = load<u64>(valueOf(tables, held), TABLE_VALUE.ADDRESS);
       hierarchy = load<u64>(valueOf(tables, held), TABLE_VALUE.HIERARCHY);
       level = heldLevel(secondKey(tables, held));
-      shift = pageShift + (pageShift - 3) * (3 - level);
-      indexMask = (<u64>1 << (pageShift - 3)) - 1;
+      shift = pageShift + levelBits * (3 - level);
+      indexMask = levelMask;
     }
   }
   while (true) {
     const index = (address >> shift) & indexMask;
-    const ipa = table + index * PTE_SIZE;
-    let at = ipa;
+    ipa = table + index * PTE_SIZE;
+    at = ipa;
     if (nested) {
       // § 3.4: stage 2 of each descriptor's address
       const event = walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.TT, result);
@@ -107,74 +125,85 @@ export function walkStage1<T>(
     }
     if (notes<T>()) noteDescriptor(unit, ORIGIN.STAGE1, level, at);
     const stored = load<u64>(ptr);
-    const entry = has(word0, CD.ENDI) ? bswap<u64>(stored) : stored;
+    // `Fast` has left tables of the other byte order to `Exact`.
+    entry = marks<T>() && has(word0, CD.ENDI) ? bswap<u64>(stored) : stored;
     // § 3.4 2b
     if (check<T>(unit, CHECK.PTE_VALID, !has(entry, PTE.VALID))) {
       return failWalk<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_VALID, level, at, entry);
     }
-    if (has(entry, PTE.TYPE) && shift != pageShift) {
-      table = isLong ? longAddressOf(entry, pageShift) : entry & tableMask;
-      // § 3.4 2c
-      if (check<T>(unit, CHECK.PTE_ADDRESS, table >> limit != 0)) {
-        return failWalk<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, level, at, entry);
-      }
-      // § 3.7 P1, P2
-      hierarchy |= entry;
-      const levelBits = pageShift - 3;
-      indexMask = (<u64>1 << levelBits) - 1;
-      shift -= levelBits;
-      level++;
-      if (isCached<T>() && isKept(unit, shift == pageShift, flags)) {
-        const tables = load<u32>(unit, SMMU.TABLES1);
-        keepTable(unit, tables, key, plain, pageShift, level, shift, table, hierarchy, ORIGIN.STAGE1);
-      }
-      continue;
-    }
-    // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
-    if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, level, shift == pageShift))) {
-      return failWalk<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, level, at, entry);
-    }
-    const output = addressOf(entry, shift, isLong);
+    if (shift == pageShift) break;
+    if (!has(entry, PTE.TYPE)) break;
+    table = isLong ? longAddressOf(entry, pageShift) : entry & tableMask;
     // § 3.4 2c
-    if (check<T>(unit, CHECK.PTE_ADDRESS, output >> limit != 0)) {
+    if (check<T>(unit, CHECK.PTE_ADDRESS, (table & beyond) != 0)) {
       return failWalk<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, level, at, entry);
     }
-    // § 3.4 3, 3.8 H1
-    if (check<T>(unit, CHECK.PTE_AF, !has(entry, PTE.AF) && !has(word0, CD.HA) && !has(word0, CD.AFFD))) {
-      return failWalk<T>(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, level, at, entry);
+    // § 3.7 P1, P2
+    hierarchy |= entry;
+    indexMask = levelMask;
+    shift -= levelBits;
+    level++;
+    if (isCached<T>() && isKept(unit, shift == pageShift, flags)) {
+      const tables = load<u32>(unit, SMMU.TABLES1);
+      keepTable(unit, tables, key, plain, pageShift, level, shift, table, hierarchy, ORIGIN.STAGE1);
     }
-    // § 3.7 P3
-    const isFlat = isHigh ? has(base, CD.HAD1) : has(base, CD.HAD0);
-    if (isFlat && has(load<u64>(unit, SMMU.FEATURES), FEATURE.HAD)) hierarchy = 0;
-    const rights = stage1Rights(entry, hierarchy, isClean1(entry, word0), word0, world, flags);
-    // § 3.4 4
-    if (check<T>(unit, CHECK.PTE_PERMISSION, (wantedRights(flags) & ~rights) != 0)) {
-      return failWalk<T>(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, level, at, entry);
-    }
+  }
+  // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
+  if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, shift, shift == pageShift))) {
+    return failWalk<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, level, at, entry);
+  }
+  const output = addressOf(entry, shift, isLong);
+  // § 3.4 2c
+  if (check<T>(unit, CHECK.PTE_ADDRESS, (output & beyond) != 0)) {
+    return failWalk<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, level, at, entry);
+  }
+  // § 3.4 3, 3.8 H1
+  if (check<T>(unit, CHECK.PTE_AF, isUntouchable(entry, word0))) {
+    return failWalk<T>(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, level, at, entry);
+  }
+  // § 3.7 P3
+  if (base & load<u64>(unit, SMMU.FLATTENS)) hierarchy = 0;
+  const rights = stage1Rights(unit, asGranting1(entry, word0), hierarchy, word0, isEl2, flags);
+  // § 3.4 4
+  if (check<T>(unit, CHECK.PTE_PERMISSION, (wantedRights<T>(flags) & ~rights) != 0)) {
+    return failWalk<T>(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, level, at, entry);
+  }
+  let isPending = isClean1(entry, word0);
+  if (!marks<T>()) {
+    // § 3.8 H1, H3: an access flag or a dirty state to be set
+    if (has(word0, CD.HA) && (!has(entry, PTE.AF) || (isPending && flags & REQUEST_FLAG.WRITE))) return START_OVER;
+  } else {
     const now = withUpdates<T>(unit, ste, entry, word0, rights, flags);
     if (now != entry) {
       const event = updateLeaf<T>(unit, ste, entry, now, word0, at, ipa, level, nested, flags, result);
       if (event) return event;
+      if (!(flags & REQUEST_FLAG.PROBE)) isPending = isClean1(now, word0);
     }
-    const isPending = isClean1(flags & REQUEST_FLAG.PROBE ? entry : now, word0);
-    const type = <u32>((word(cd, CD_PART.MAIR) >> (get(entry, PTE1.AttrIndx) * 8)) & 255);
-    const isGlobal = !has(entry, PTE1.nG) || world == WORLD.EL2;
-    finish(
-      result,
-      (isPending ? 0 : RESULT_FLAG.DIRTY) | (marks<T>() ? load<u32>(unit, SMMU.UPDATED) : 0),
-      output | (address & ((<u64>1 << shift) - 1)),
-      shift,
-      rights,
-      attributes(type, <u32>get(entry, PTE.SH), flags),
-      tags(unit, ste, world == WORLD.EL2 ? 0 : get(word0, CD.ASID), world),
-      pasid,
-      place(EXTRA.WORLD, world) |
-        place(EXTRA.GLOBAL, isGlobal ? 1 : 0) |
-        place(EXTRA.ASET, get(word0, CD.ASET)) |
-        place(EXTRA.STAGE1_SHIFT, shift),
-    );
-    return 0;
   }
+  const type = <u32>((word(cd, CD_PART.MAIR) >> (get(entry, PTE1.AttrIndx) * 8)) & 255);
+  finish(
+    result,
+    (isPending ? 0 : RESULT_FLAG.DIRTY) | (marks<T>() ? load<u32>(unit, SMMU.UPDATED) : 0),
+    output | (address & ((<u64>1 << shift) - 1)),
+    shift,
+    rights,
+    attributes(type, <u32>get(entry, PTE.SH), flags),
+    tags(unit, ste, isEl2 ? 0 : get(word0, CD.ASID), world),
+    pasid,
+    world |
+      (isEl2 ? mask(EXTRA.GLOBAL) : moved(~entry, PTE1.nG, EXTRA.GLOBAL)) |
+      moved(word0, CD.ASET, EXTRA.ASET) |
+      place(EXTRA.STAGE1_SHIFT, shift),
+  );
+  return 0;
+}
+
+/** § 3.8 H1: access flag 0, with nobody to set it and no CD to let that pass. */
+// @ts-ignore: decorator
+@inline
+function isUntouchable(entry: u64, word0: u64): bool {
+  if (has(entry, PTE.AF)) return false;
+  return !(word0 & (mask(CD.HA) | mask(CD.AFFD)));
 }
 
 /** § 3.5 T2: an address as it counts, with TBI without its top byte. */
@@ -210,7 +239,6 @@ function updateLeaf<T>(
   flags: u32,
   result: usize,
 ): i32 {
-  if (!marks<T>()) return START_OVER;
   if (nested) {
     // § 3.8 H6
     const event = walkStage2<T>(unit, ste, ipa, PERMISSION.WRITE, flags, EVENT_CLASS.TT, result);

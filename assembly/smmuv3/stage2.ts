@@ -18,7 +18,7 @@ import { failStage, startOver } from "./fault";
 import {
   clearPath, heldLeaf2, heldLevel, heldTable, isKept, keepLeaf2, keepTable, noteDescriptor, notePath, stage2Key,
 } from "./held";
-import { addressOf, isMisplaced, longAddressOf, outputBits, stage2Index, startTable } from "./geometry";
+import { addressOf, beyondOutput, isMisplaced, longAddressOf, stage2Index, startTable } from "./geometry";
 
 /**
  * Translates `ipa` by the STE's tables; what it finds is in SMMU.STAGE2_*.
@@ -49,13 +49,13 @@ export function walkStage2<T>(
   const pageShift = get(shape, GEOMETRY.PAGE_SHIFT);
   const startShift = get(shape, GEOMETRY.START_SHIFT);
   const isLong = has(shape, GEOMETRY.LONG);
-  const limit = outputBits(unit, get(word2, STE.S2PS), isLong);
+  const beyond = beyondOutput(unit, get(word2, STE.S2PS), isLong);
   const isSwapped = has(word2, STE.S2ENDI);
   const tableMask = mask(PTE.ADDRESS) & ~((<u64>1 << pageShift) - 1);
-  let table = startTable(readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS), inputBits - startShift, limit);
+  let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
+  let table = startTable(readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS), indexMask, beyond);
   let shift = startShift;
   let level = <u32>get(shape, GEOMETRY.START_LEVEL);
-  let indexMask = (<u64>1 << (inputBits - startShift)) - 1;
   if (isCached<T>()) {
     const tables = load<u32>(unit, SMMU.TABLES2);
     const held = heldTable(unit, tables, stage2Key(vmid), ipa, pageShift, level, ORIGIN.STAGE2);
@@ -85,7 +85,7 @@ export function walkStage2<T>(
     if (has(entry, PTE.TYPE) && shift != pageShift) {
       table = isLong ? longAddressOf(entry, pageShift) : entry & tableMask;
       // § 3.4 2c
-      if (check<T>(unit, CHECK.PTE_ADDRESS, table >> limit != 0)) {
+      if (check<T>(unit, CHECK.PTE_ADDRESS, (table & beyond) != 0)) {
         return failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
       }
       const levelBits = pageShift - 3;
@@ -99,12 +99,12 @@ export function walkStage2<T>(
       continue;
     }
     // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
-    if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, level, shift == pageShift))) {
+    if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, shift, shift == pageShift))) {
       return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, 2, kind, level, at, ipa, entry);
     }
     const output = addressOf(entry, shift, isLong);
     // § 3.4 2c
-    if (check<T>(unit, CHECK.PTE_ADDRESS, output >> limit != 0)) {
+    if (check<T>(unit, CHECK.PTE_ADDRESS, (output & beyond) != 0)) {
       return failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
     }
     const event = checkLeaf<T>(unit, ste, entry, at, level, ipa, access, flags, kind, result);

@@ -1,9 +1,9 @@
 /** Validity of an STE. IHI 0070 5.2 "Stream Table Entry", 5.2.2 "Validity of STE". */
-import { get, has, read, readInPlace, word } from "../bits";
-import { CONFIG_BIT, EATS, S1FMT, STE, STE_PART, STRW, TG0 } from "../layout/smmuv3";
+import { either, get, has, read, readInPlace, word } from "../bits";
+import { CONFIG, CONFIG_BIT, EATS, S1FMT, STE, STE_PART, STRW, TG0 } from "../layout/smmuv3";
 import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
 import { check } from "../modes";
-import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
+import { beyondOutput, granule, isStage2Size, stage2Index } from "./geometry";
 
 /**
  * Whether an STE, by its words 0 to 2, needs the full check. Most do not: V = 1, a Config with a stage
@@ -14,15 +14,23 @@ import { granule, isStage2Size, outputBits, stage2Index } from "./geometry";
 export function isOddSte(unit: usize, ste: usize, word0: u64, word1: u64, word2: u64): bool {
   const config = get(word0, STE.Config);
   if (!has(word0, STE.V) || config <= <u64>CONFIG_BIT.LIVE) return true;
+  if (config == CONFIG.STAGE1) return isOddStage1(unit, word0, word1, word2);
   if (word1 & load<u64>(unit, SMMU.STE_ODD1)) return true;
-  if (config & CONFIG_BIT.STAGE1) {
-    if (word0 & load<u64>(unit, SMMU.STE_ODD0)) return true;
-    if (get(word0, STE.S1CDMax) > <u64>load<u32>(unit, SMMU.SSID_BITS)) return true;
-    if (!(config & CONFIG_BIT.STAGE2)) return (word2 & load<u64>(unit, SMMU.STE_ODD2_STAGE1)) != 0;
-  }
+  if (config & CONFIG_BIT.STAGE1 && isOddStage1(unit, word0, 0, 0)) return true;
   if ((word2 ^ load<u64>(unit, SMMU.STE_PLAIN2)) & load<u64>(unit, SMMU.STE_ODD2_STAGE2)) return true;
   if (!load<u32>(unit + stage2Index(word2) * 4, SMMU.GEOMETRY2)) return true;
   return isTableOutside(unit, ste);
+}
+
+/** The same, of a valid STE with stage 1 alone. */
+// @ts-ignore: decorator
+@inline
+export function isOddStage1(unit: usize, word0: u64, word1: u64, word2: u64): bool {
+  const odd =
+    (word0 & load<u64>(unit, SMMU.STE_ODD0)) |
+    (word1 & load<u64>(unit, SMMU.STE_ODD1)) |
+    (word2 & load<u64>(unit, SMMU.STE_ODD2_STAGE1));
+  return either(odd != 0, get(word0, STE.S1CDMax) > <u64>load<u32>(unit, SMMU.SSID_BITS));
 }
 
 /** The first check of the list that the STE fails, 0 if it is valid. */
@@ -146,5 +154,5 @@ function checkStage2Shape<T>(unit: usize, ste: usize): u32 {
 function isTableOutside(unit: usize, ste: usize): bool {
   const table = readInPlace(ste, STE.S2TTB) & load<u64>(unit, SMMU.POINTERS);
   const word2 = word(ste, STE.S2TG);
-  return table >> outputBits(unit, get(word2, STE.S2PS), get(word2, STE.S2TG) == TG0.GRANULE_64K) != 0;
+  return (table & beyondOutput(unit, get(word2, STE.S2PS), get(word2, STE.S2TG) == TG0.GRANULE_64K)) != 0;
 }

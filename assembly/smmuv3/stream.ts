@@ -1,5 +1,5 @@
 /** From StreamID to STE. IHI 0070 3.3.1 "Stream table lookup", 5.1 "Level 1 Stream Table Descriptor". */
-import { below, get, mask } from "../bits";
+import { get, mask } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import { L1STD, L1STD_SIZE, STE_SIZE } from "../layout/smmuv3";
 import { ORIGIN } from "../layout/smmuv3-caches";
@@ -42,18 +42,18 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
       fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_SPAN, at, entry);
       return 0;
     }
-    index &= below(split);
+    index &= (<u64>1 << split) - 1;
     // § 2.1 the index must lie within the span
     if (check<T>(unit, CHECK.L1STD_INDEX, index >> (span - 1) != 0)) {
       fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_INDEX, at, entry);
       return 0;
     }
     // § 2.1 bits below the table's size count as 0: 2^(Span - 1) STEs
-    table = entry & mask(L1STD.L2Ptr) & load<u64>(unit, SMMU.POINTERS) & ~((<u64>STE_SIZE << (span - 1)) - 1);
+    table = entry & mask(L1STD.L2Ptr) & load<u64>(unit, SMMU.POINTERS) & -(<u64>STE_SIZE << (span - 1));
   }
   const at = table + index * STE_SIZE;
   // § 3.3: beyond OAS there is nothing to fetch
-  const isOutside = at >> <u64>load<u32>(unit, SMMU.OAS) != 0;
+  const isOutside = (at & load<u64>(unit, SMMU.BEYOND_OAS)) != 0;
   const ptr: usize = isOutside ? 0 : fetchEntry<T>(unit, at, STE_SIZE, SLOT.STE);
   if (notes<T>()) store<u64>(met(unit, ORIGIN.STE), at);
   if (!marks<T>()) return ptr;

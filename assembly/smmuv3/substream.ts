@@ -4,17 +4,18 @@ import { REQUEST_FLAG } from "../layout/core";
 import { S1DSS, STE } from "../layout/smmuv3";
 import { EVENT_NUMBER } from "../layout/smmuv3-queues";
 import { CHECK, SMMU } from "../layout/smmuv3-unit";
-import { check } from "../modes";
+import { check, marks } from "../modes";
 import { fail } from "./fault";
 
 /** What `selectCd` says besides an index: the fault is noted; stage 1 is bypassed. */
-export const NO_CD: i32 = -1;
+const NO_CD: i32 = -1;
 export const BYPASS_STAGE1: i32 = -2;
 
-/** log2 of the CDs of a stream, by a valid STE's word 0; 0 = one, and no substreams. */
+/** log2 of the CDs of a stream, by a valid STE's word 0; 0 = one, and no substreams. `Fast` knows that it is no more. */
 // @ts-ignore: decorator
 @inline
-export function log2Cds(unit: usize, word0: u64): u32 {
+export function log2Cds<T>(unit: usize, word0: u64): u32 {
+  if (!marks<T>()) return <u32>get(word0, STE.S1CDMax);
   // § 2.3 S10: at most SSIDSIZE, which counts as 0 where that is 0
   return min<u32>(<u32>get(word0, STE.S1CDMax), load<u32>(unit, SMMU.SSID_BITS));
 }

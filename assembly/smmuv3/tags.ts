@@ -1,16 +1,14 @@
 /** StreamWorlds and TLB tags. IHI 0070 3.8 "Virtualization", 3.12 here: STRW and E2H; N7. */
-import { has, place, read } from "../bits";
+import { element, get, moved, word } from "../bits";
 import { CONFIG_BIT, STE } from "../layout/smmuv3";
-import { FEATURE, SMMU, TAG, WORLD } from "../layout/smmuv3-unit";
-import { isEl2 } from "./ste";
+import { SMMU, TAG, WORLD } from "../layout/smmuv3-unit";
 
 /** The StreamWorld of an STE with a stage, by its word 1. */
 // @ts-ignore: decorator
 @inline
 export function worldOf(unit: usize, word1: u64, config: u32): u32 {
   // § 3.12 STRW counts for stage 1 only streams
-  if (config & CONFIG_BIT.STAGE2 || !isEl2(unit, word1)) return WORLD.NS_EL1;
-  return has(load<u64>(unit, SMMU.FEATURES), FEATURE.E2H) ? WORLD.EL2_E2H : WORLD.EL2;
+  return config & CONFIG_BIT.STAGE2 ? WORLD.NS_EL1 : load<u8>(unit + <usize>get(word1, STE.STRW), SMMU.WORLDS);
 }
 
 /** RESULT.TAGS of a translation. */
@@ -18,6 +16,5 @@ export function worldOf(unit: usize, word1: u64, config: u32): u32 {
 @inline
 export function tags(unit: usize, ste: usize, asid: u64, world: u32): u64 {
   // § 3.10 N7: a VMID tags all NS-EL1 translations of an SMMU with stage 2
-  const usesVmid = world == WORLD.NS_EL1 && has(load<u64>(unit, SMMU.FEATURES), FEATURE.STAGE2);
-  return usesVmid ? asid | place(TAG.VMID, read(ste, STE.S2VMID)) : asid;
+  return asid | moved(word(ste, STE.S2VMID) & element(unit + SMMU.TAG_MASKS, world), STE.S2VMID, TAG.VMID);
 }

@@ -4,7 +4,7 @@
  * Every step returns a value or notes a fault; `conclude` turns a fault into answer and record. See
  * `../modes` for the ways in which all of this is compiled.
  */
-import { below, get, has, put, word } from "../bits";
+import { below, get, has, mask, place, put, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { CD, CONFIG, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
 import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
@@ -22,9 +22,9 @@ import { conclude, fail, failStage } from "./fault";
 import { heldTranslation, keepTranslation, stage1Key } from "./held";
 import { untagged, walkStage1 } from "./stage1";
 import { forcesTypes, walkStage2 } from "./stage2";
-import { checkSte, isOddSte } from "./ste";
+import { checkSte, isOddStage1, isOddSte } from "./ste";
 import { findSte } from "./stream";
-import { BYPASS_STAGE1, log2Cds, NO_CD, selectCd } from "./substream";
+import { BYPASS_STAGE1, log2Cds, selectCd } from "./substream";
 import { tags, worldOf } from "./tags";
 
 const ALL_RIGHTS: u32 = PERMISSION.READ | PERMISSION.WRITE | PERMISSION.EXECUTE;
@@ -32,25 +32,25 @@ const ATS: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED;
 /** Said by `answerEarly` when the STE is to be looked at; no event number. */
 const GO_ON: i32 = -2;
 
-/** Which streams a compilation is for: all; or, the fast walk of the most, those with stage 1 alone. */
+/** Which streams a compilation is for: all; or, the fast walk of the most, those with stage 1 alone and not EL2. */
 type Any = i32;
 type Stage1 = f32;
-/** Said by a walk for streams with stage 1 alone of one that is none; no event number. */
-const HAS_STAGE2: i32 = -3;
+/** Said by the walk for the most streams of one that is none of them; no event number. */
+const OTHER_STREAM: i32 = -3;
 
 /** Walks one transaction; everything it finds is in `result`. Returns the event number, 0 = none. */
 // @ts-ignore: decorator
 @inline
 export function walkFast(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   let event = walk<Fast, Stage1>(unit, sid, pasid, address, flags, result);
-  if (event == HAS_STAGE2) event = walk<Fast, Any>(unit, sid, pasid, address, flags, result);
+  if (event == OTHER_STREAM) event = walk<Fast, Any>(unit, sid, pasid, address, flags, result);
   return event == START_OVER ? walkExactly<Exact>(unit, sid, pasid, address, flags, result) : event;
 }
 
 /** Walks fast, noting which entries it reads; false: it must be walked exactly. */
 export function walkFilling(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): bool {
   let event = walk<Filling, Stage1>(unit, sid, pasid, address, flags, result);
-  if (event == HAS_STAGE2) event = walk<Filling, Any>(unit, sid, pasid, address, flags, result);
+  if (event == OTHER_STREAM) event = walk<Filling, Any>(unit, sid, pasid, address, flags, result);
   return event != START_OVER;
 }
 
@@ -67,17 +67,22 @@ export function walkExactly<T>(unit: usize, sid: u32, pasid: u32, address: u64, 
 function walk<T, S>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   begin<T>(unit);
   if (!marks<T>()) {
-    if (flags & ATS || <u64>sid >= load<u64>(unit, SMMU.STREAMS)) return START_OVER;
+    if (flags & ATS) return START_OVER;
+    if (<u64>sid >= load<u64>(unit, SMMU.STREAMS)) return START_OVER;
   } else if (flags & REQUEST_FLAG.TRANSLATED || <u64>sid >= load<u64>(unit, SMMU.STREAMS)) {
     const event = answerEarly<T>(unit, sid, pasid, address, flags, result);
     if (event != GO_ON) return event;
   }
   const ste = findSte<T>(unit, sid, flags, result);
-  if (!ste) return conclude<T>(unit, 0, 0, pasid, flags, result);
+  // what `Fast` finds at 0 is no valid STE
+  if (marks<T>() && !ste) return conclude<T>(unit, 0, 0, pasid, flags, result);
   const word0 = firstWord(ste);
   const word1 = word(ste, STE.EATS);
-  if (isFloat<S>() && <i32>get(word0, STE.Config) >= CONFIG.STAGE2) return HAS_STAGE2;
-  if (!marks<T>()) {
+  if (isFloat<S>()) {
+    const common = mask(STE.V) | place(STE.Config, CONFIG.STAGE1);
+    if ((word0 & (mask(STE.V) | mask(STE.Config))) != common) return OTHER_STREAM;
+    if (isOddStage1(unit, word0, word1, word(ste, STE.S2VMID))) return START_OVER;
+  } else if (!marks<T>()) {
     if (isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) return START_OVER;
   } else if (!isCached<T>() || isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) {
     const id = checkSte<T>(unit, ste);
@@ -129,7 +134,7 @@ function translate<T, S>(
   const flags = overridden(unit, word1, marks<T>() && request & ATS ? plainFlags(request) : request);
   if (notes<T>()) {
     const asRead = overridden(unit, word1, (request | REQUEST_FLAG.READ) & ~REQUEST_FLAG.WRITE);
-    store<u32>(unit, wantedRights(asRead), SMMU.READ_NEEDS);
+    store<u32>(unit, wantedRights<T>(asRead), SMMU.READ_NEEDS);
   }
   if (marks<T>() && flags & ATS) {
     if (isAtsForbidden<T>(unit, ste, flags, result)) return conclude<T>(unit, ste, 0, pasid, flags, result);
@@ -143,21 +148,25 @@ function translate<T, S>(
     }
     return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
   }
-  const log2 = log2Cds(unit, word0);
+  const log2 = log2Cds<T>(unit, word0);
   const index = selectCd<T>(unit, word0, word1, log2, pasid, flags, result);
-  if (index == BYPASS_STAGE1) {
-    return isFloat<S>() ? START_OVER : skipStage1<T>(unit, ste, pasid, address, config, flags, result);
+  if (index < 0) {
+    if (isFloat<S>()) return START_OVER;
+    if (index == BYPASS_STAGE1) return skipStage1<T>(unit, ste, pasid, address, config, flags, result);
+    return conclude<T>(unit, ste, 0, pasid, flags, result);
   }
-  if (index == NO_CD) return conclude<T>(unit, ste, 0, pasid, flags, result);
 
   const nested = !isFloat<S>() && (config & CONFIG_BIT.STAGE2) != 0;
   const cd = findCd<T>(unit, sid, ste, word0, log2, <u32>index, nested, flags, result);
-  if (!cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
+  // what `Fast` finds at 0 is no valid CD
+  if (marks<T>() && !cd) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const world = worldOf(unit, word1, config);
+  if (isFloat<S>() && world == WORLD.EL2) return OTHER_STREAM;
+  const isEl2 = !isFloat<S>() && world == WORLD.EL2;
   const cd0 = firstWord(cd);
   if (!marks<T>()) {
-    if (isOddCd<T>(unit, word1, cd, cd0, world, address)) return START_OVER;
-  } else if (!isCached<T>() || isOddCd<T>(unit, word1, cd, cd0, world, address)) {
+    if (isOddCd<T>(unit, word1, cd, cd0, isEl2, address)) return START_OVER;
+  } else if (!isCached<T>() || isOddCd<T>(unit, word1, cd, cd0, isEl2, address)) {
     const id = checkCd<T>(unit, ste, cd, world);
     if (id) {
       // § 3.2 step 15
@@ -170,15 +179,15 @@ function translate<T, S>(
   let input = address;
   const isTlbUsed = isCached<T>() && load<u32>(unit, SMMU.TRANSLATIONS) != 0 && !(flags & ATS);
   if (isCached<T>()) {
-    key = stage1Key(tags(unit, ste, world == WORLD.EL2 ? 0 : get(cd0, CD.ASID), world), cd0, world, nested);
+    key = stage1Key(tags(unit, ste, isEl2 ? 0 : get(cd0, CD.ASID), world), cd0, world, nested);
   }
   if (isTlbUsed) {
-    const isHigh = world != WORLD.EL2 && has(address, VA.SELECT);
+    const isHigh = !isEl2 && has(address, VA.SELECT);
     input = untagged(address, isHigh ? has(cd0, CD.TBI1) : has(cd0, CD.TBI0));
     if (heldTranslation(unit, key, input, <u32>index, flags, result)) return 0;
   }
   // § 3.2 steps 16 to 18
-  const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, nested, key, flags, result);
+  const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, isEl2, nested, key, flags, result);
   if (event) return conclude<T>(unit, ste, cd, pasid, flags, result);
   if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION) {
     return answerRequest<T>(unit, ste, cd, pasid, nested, flags, result);
@@ -222,7 +231,7 @@ function answerRequest<T>(
 function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
   const ipa = load<u64>(result, RESULT.ADDRESS);
   const above = load<u8>(result, RESULT.PERMISSIONS);
-  const access = flags & REQUEST_FLAG.TRANSLATION ? above : wantedRights(flags);
+  const access = flags & REQUEST_FLAG.TRANSLATION ? above : wantedRights<T>(flags);
   const event = walkStage2<T>(unit, ste, ipa, access, flags, EVENT_CLASS.IN, result);
   if (event) return conclude<T>(unit, ste, cd, pasid, flags, result);
   const first = load<u32>(result, RESULT.FLAGS);
@@ -283,7 +292,7 @@ function onlyStage2<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags:
     return conclude<T>(unit, ste, 0, pasid, flags, result);
   }
   const isRequest = (flags & REQUEST_FLAG.TRANSLATION) != 0;
-  const access = isRequest ? ALL_RIGHTS : wantedRights(flags);
+  const access = isRequest ? ALL_RIGHTS : wantedRights<T>(flags);
   const event = walkStage2<T>(unit, ste, address, access, flags, EVENT_CLASS.IN, result);
   if (event) return conclude<T>(unit, ste, 0, pasid, flags, result);
   const shift = load<u32>(unit, SMMU.STAGE2_SHIFT);
