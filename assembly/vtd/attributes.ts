@@ -4,7 +4,7 @@
  * VT-d rev 5.10, 3.11 "Memory Type"; MTRRs belong to the platform and are taken as WB.
  * The combination of EMT with PAT follows the table of effective memory types in the Intel SDM, vol. 3.
  */
-import { get, has, mask, place, word } from "../bits";
+import { get, has, mask, moved, place, word } from "../bits";
 import { FSPTE, MEMORY_TYPE, PAGE_SHIFT, PASID, PAT_SLOT_BITS, SSPTE } from "../layout/vtd";
 import { ECAP } from "../layout/vtd-registers";
 import { LEAF, VTD, VTD_ATTRIBUTES } from "../layout/vtd-unit";
@@ -13,7 +13,7 @@ import { LEAF, VTD, VTD_ATTRIBUTES } from "../layout/vtd-unit";
 // @ts-ignore: decorator
 @inline
 export function legacyAttributes(leaf: u64): u64 {
-  return attributes(MEMORY_TYPE.WB, get(leaf, SSPTE.SNP));
+  return attributes(MEMORY_TYPE.WB, secondSnoop(leaf));
 }
 
 /** RESULT.ATTRIBUTES of a page of the first stage alone. */
@@ -25,7 +25,7 @@ export function firstStageAttributes(unit: usize, entry: usize, leaf: u64): u64 
   if (has(load<u64>(unit, VTD.ECAP), ECAP.MTS)) {
     type = has(control, PASID.CD) ? MEMORY_TYPE.UC : overWriteBack(patType(control, leaf));
   }
-  return attributes(type, get(control, PASID.PGSNP));
+  return attributes(type, firstSnoop(control));
 }
 
 /** The same of the second stage alone. Without ECAP.MTS, CD and EMTE are reserved. */
@@ -37,7 +37,7 @@ export function secondStageAttributes(entry: usize, leaf: u64): u64 {
   if (control & (mask(PASID.CD) | mask(PASID.EMTE))) {
     type = has(control, PASID.CD) ? MEMORY_TYPE.UC : get(leaf, SSPTE.EMT);
   }
-  return attributes(type, get(control, PASID.PGSNP) | get(leaf, SSPTE.SNP));
+  return attributes(type, firstSnoop(control) | secondSnoop(leaf));
 }
 
 /** The same of both. */
@@ -46,20 +46,33 @@ export function secondStageAttributes(entry: usize, leaf: u64): u64 {
 export function nestedAttributes(unit: usize, entry: usize, first: u64, second: u64): u64 {
   const control = word(entry, PASID.CD);
   const type = has(load<u64>(unit, VTD.ECAP), ECAP.MTS) ? nestedType(control, first, second) : <u64>MEMORY_TYPE.WB;
-  return attributes(type, get(control, PASID.PGSNP) | get(second, SSPTE.SNP));
+  return attributes(type, firstSnoop(control) | secondSnoop(second));
 }
 
 /** The same of a pass-through page. */
 // @ts-ignore: decorator
 @inline
 export function passThroughAttributes(entry: usize): u64 {
-  return attributes(MEMORY_TYPE.WB, get(word(entry, PASID.PGSNP), PASID.PGSNP));
+  return attributes(MEMORY_TYPE.WB, firstSnoop(word(entry, PASID.PGSNP)));
 }
 
 // @ts-ignore: decorator
 @inline
 function attributes(type: u64, snoop: u64): u64 {
-  return place(VTD_ATTRIBUTES.TYPE, type) | place(VTD_ATTRIBUTES.SNOOP, snoop);
+  return place(VTD_ATTRIBUTES.TYPE, type) | snoop;
+}
+
+/** What a PASID entry, by its word 1, and what a second-stage leaf have to say about SNOOP, at its place. */
+// @ts-ignore: decorator
+@inline
+function firstSnoop(control: u64): u64 {
+  return moved(control, PASID.PGSNP, VTD_ATTRIBUTES.SNOOP);
+}
+
+// @ts-ignore: decorator
+@inline
+function secondSnoop(leaf: u64): u64 {
+  return moved(leaf, SSPTE.SNP, VTD_ATTRIBUTES.SNOOP);
 }
 
 // @ts-ignore: decorator

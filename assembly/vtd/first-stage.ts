@@ -62,11 +62,10 @@ export function firstStage<T, N>(
     store<u32>(unit, level, VTD.FS_FROM);
     store<u64>(unit, granted, VTD.FS_GRANTED);
   }
-  let shift: u64 = PAGE_SHIFT - PTE_SHIFT + LEVEL_BITS * (level - 1);
   let entry: u64 = 0;
   let above: u64 = 0;
   while (true) {
-    let at = table + ((input >> shift) & mask(TABLE_OFFSET.ENTRY));
+    let at = table + ((input >> offsetShift(level)) & mask(TABLE_OFFSET.ENTRY));
     if (isFloat<N>()) {
       // § 3.8
       at = locate<T>(unit, result, flags, met, pasid, at, level, top);
@@ -94,7 +93,7 @@ export function firstStage<T, N>(
       }
       if (isFloat<N>()) {
         // § SFS.5
-        const address = level == 1 || has(entry, FSPTE.PS) ? pageAddress(entry, shift) : entry & mask(FSPTE.ADDR);
+        const address = level == 1 || has(entry, FSPTE.PS) ? pageAddress(entry, level) : entry & mask(FSPTE.ADDR);
         if (check<T>(unit, CHECK.SFS_5, (address & beyondSecondStage(unit, pasid)) != 0)) {
           fault<T>(result, flags, CHECK.SFS_5, met, at, entry, 1, level);
           return NO_LEAF;
@@ -111,18 +110,17 @@ export function firstStage<T, N>(
     above |= entry;
     table = entry & mask(FSPTE.ADDR);
     level--;
-    shift -= LEVEL_BITS;
   }
   if (notes<T>()) noteLevels(unit, IOTLB_ORIGIN.FS, top, level);
   if (!marks<T>()) {
     // § SFS.2, SFS.3, SFS.5; a table's mask is the same on all levels where PS = 0 makes it one
     let odd = (~granted & mask(FSPTE.P)) | (entry & reservedIn<N>(unit, entry, level)) |
       (above & reservedIn<N>(unit, 0, LOWEST_TABLE));
-    if (isFloat<N>()) odd |= (above & mask(FSPTE.ADDR) | pageAddress(entry, shift)) & beyondSecondStage(unit, pasid);
+    if (isFloat<N>()) odd |= (above & mask(FSPTE.ADDR) | pageAddress(entry, level)) & beyondSecondStage(unit, pasid);
     if (odd) return NO_LEAF;
   }
   const along = mask(FSPTE.RW) | mask(FSPTE.US) | mask(FSPTE.A) | mask(FSPTE.EA);
-  const leaf = (entry & ~(along | mask(LEAF.SHIFT))) | (granted & along) | place(LEAF.SHIFT, shift + PTE_SHIFT);
+  const leaf = (entry & ~(along | mask(LEAF.SHIFT))) | (granted & along) | place(LEAF.SHIFT, offsetShift(level) + PTE_SHIFT);
   // § SGN.2
   if (check<T>(unit, CHECK.SGN_2, both(!has(granted, FSPTE.US), !(flags & REQUEST_FLAG.PRIVILEGED)))) {
     fault<T>(result, flags, CHECK.SGN_2, met, 0, entry, 1, level);
@@ -156,11 +154,18 @@ function beyondSecondStage(unit: usize, pasid: usize): u64 {
   return element(unit + VTD.SS_BEYOND, <u32>get(word(pasid, PASID.AW), PASID.AW));
 }
 
-/** Address of the page of a leaf; `shift` is that of the leaf's index. */
+/** How far right an input address goes to have a level's index as a byte offset. */
 // @ts-ignore: decorator
 @inline
-function pageAddress(leaf: u64, shift: u64): u64 {
-  return leaf & mask(FSPTE.ADDR) & ~((<u64>1 << (shift + PTE_SHIFT)) - 1);
+function offsetShift(level: i32): u64 {
+  return PAGE_SHIFT - PTE_SHIFT - LEVEL_BITS + LEVEL_BITS * level;
+}
+
+/** Address of the page of a leaf. */
+// @ts-ignore: decorator
+@inline
+function pageAddress(leaf: u64, level: i32): u64 {
+  return leaf & mask(FSPTE.ADDR) & ~((<u64>1 << (offsetShift(level) + PTE_SHIFT)) - 1);
 }
 
 /** Whether the leaf grants writing, at the request's privilege. */

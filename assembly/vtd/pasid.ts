@@ -3,7 +3,7 @@
  *
  * VT-d rev 5.10, 9.5 "PASID Directory Entry" and 9.6 "PASID-Table Entry"; conditions SPD.* and SPT.*.
  */
-import { either, element, get, has, mask, meets8, word } from "../bits";
+import { element, get, has, mask, meets8, word } from "../bits";
 import { PASID, PASIDDIR, PASIDDIR_BYTES, PASID_BYTES, PASID_INDEX, PASID_PART, PGTT, SCONTEXT } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { IOTLB_ORIGIN } from "../layout/vtd-caches";
@@ -85,9 +85,10 @@ export function typeOf(unit: usize, entry: u64): u32 {
 // @ts-ignore: decorator
 @inline
 function hasReserved(unit: usize, ptr: usize, hpte: bool): bool {
-  const host = hpte ? load<u64>(unit, VTD.HPTDID_R) : 0;
-  const isHardwares = get(word(ptr, PASID.DID), PASID.DID) == <u64>load<u32>(unit, VTD.HARDWARE_DID);
-  return either(either(meets8(ptr, unit + VTD.PASID_R0), (word(ptr, PASID.HPTDID) & host) != 0), isHardwares);
+  if (meets8(ptr, unit + VTD.PASID_R0)) return true;
+  if (hpte && word(ptr, PASID.HPTDID) & load<u64>(unit, VTD.HPTDID_R)) return true;
+  // The domain that the hardware keeps for itself.
+  return get(word(ptr, PASID.DID), PASID.DID) == <u64>load<u32>(unit, VTD.HARDWARE_DID);
 }
 
 /** 0, or the check that the type, or a width it needs, fails. */

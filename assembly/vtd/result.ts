@@ -1,5 +1,5 @@
 /** The result block of a walk that succeeds, and the address range where nothing may end. */
-import { get, put, word } from "../bits";
+import { get, moved, put, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { INTERRUPT_PREFIX, INTERRUPT_RANGE, MEMORY_TYPE, PASID } from "../layout/vtd";
 import { VTD, VTD_ATTRIBUTES, VTD_EXTRA, VTD_TAGS } from "../layout/vtd-unit";
@@ -35,8 +35,8 @@ export function endsInInterruptRange<T>(flags: u32, address: u64, shift: u64): b
 // @ts-ignore: decorator
 @inline
 export function tagsOf(entry: usize): u64 {
-  const pgtt = put(0, VTD_TAGS.PGTT, get(word(entry, PASID.PGTT), PASID.PGTT));
-  return put(pgtt, VTD_TAGS.DID, get(word(entry, PASID.DID), PASID.DID));
+  const pgtt = moved(word(entry, PASID.PGTT), PASID.PGTT, VTD_TAGS.PGTT);
+  return pgtt | moved(word(entry, PASID.DID), PASID.DID, VTD_TAGS.DID);
 }
 
 /** RESULT.EXTRA: PRIV of a completion is that of the request, and RID_PRIV does not count. */

@@ -65,7 +65,8 @@ export function walkEntry<T>(
 ): u32 {
   const control = load<u64>(entry);
   const met = above | control;
-  const others = REQUEST_FLAG.PAGE_REQUEST | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED;
+  const rare = marks<T>() ? REQUEST_FLAG.PAGE_REQUEST | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.EXECUTE : 0;
+  const others = rare | REQUEST_FLAG.PRIVILEGED;
   if (kind & others) {
     // § 7.4.1
     if (uncommon<T>(flags) & REQUEST_FLAG.PAGE_REQUEST) {
