@@ -81,11 +81,12 @@ export class Crew {
     return new Crew(await Promise.all(handles.map((handle) => TestWorker.attach(handle))));
   }
 
-  /** Gives each its job, and returns when those at `places` (all unless told) are at it. */
-  start(jobOf: (shared: { control: Int32Array; place: number }) => Job, places?: readonly number[]): void {
-    this.control.fill(0);
-    this.#reports = this.workers.map((worker, place) => worker.do(jobOf({ control: this.control, place })));
-    for (const place of places ?? this.workers.keys()) this.#reach(place, 1);
+  /** Gives those at `places` (all unless told) their jobs, and returns when they are at it. */
+  start(jobOf: (shared: { control: Int32Array; place: number }) => Job, places = [...this.workers.keys()]): void {
+    const { control } = this;
+    control.fill(0);
+    this.#reports = places.map((place) => (this.workers[place] as TestWorker).do(jobOf({ control, place })));
+    for (const place of places) this.#reach(place, 1);
   }
 
   /** Waits until each has counted `more` times from now on. */

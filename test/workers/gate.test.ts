@@ -20,9 +20,9 @@ describe("workers at the gate", () => {
     crew = undefined;
   });
 
-  /** A unit that translates PAGE to 0x100000; a worker that does not come out is waited for 20 ms. */
-  function translating() {
-    const rig = new Rig({}, {}, { shared: true, workerTimeout: 20 });
+  /** A unit that translates PAGE to 0x100000. @param workerTimeout short only where a worker never comes out */
+  function translating(workerTimeout = 60_000) {
+    const rig = new Rig({}, {}, { shared: true, workerTimeout });
     rig.settles = false;
     const { fs, pasidEntry } = rig.scalable({ pasid: PASID, context: [0x8n, 0n] });
     rig.startQueue();
@@ -35,12 +35,9 @@ describe("workers at the gate", () => {
   }
 
   it("a worker that stays within a call is named, and the register write has not happened", async () => {
-    const { rig } = translating();
+    const { rig } = translating(20);
     const mine = await attach(rig.unit.share(2));
-    mine.start(
-      (shared) => ({ kind: shared.place ? "stay" : "ask", requests: [REQUEST], batch: false, ...shared }),
-      [1],
-    );
+    mine.start((shared) => ({ kind: "stay", ...shared }), [1]);
     const before = rig.r32(0x1c);
     expect(() => rig.command(GCMD.TE, false)).toThrow(
       new Error("worker 1 has been within a call for 20 ms: detach it"),
@@ -55,7 +52,7 @@ describe("workers at the gate", () => {
   });
 
   it("a worker that died within a call is detached, another takes its place", async () => {
-    const { rig, leaf } = translating();
+    const { rig, leaf } = translating(20);
     const mine = await attach(rig.unit.share(1));
     mine.start((shared) => ({ kind: "stay", ...shared }));
     await mine.workers[0]?.end();

@@ -10,7 +10,7 @@ import { wordFor } from "../support/worker-main.ts";
 import { Crew } from "../support/worker-threads.ts";
 
 const WORKERS = 2;
-const REWRITES = runs(20_000, 500_000);
+const REWRITES = runs(10_000, 500_000);
 /** So many rewrites, then everything is invalidated: a worker that holds an entry reads none. */
 const HELD = 50;
 const PAGE = 0x5000n;

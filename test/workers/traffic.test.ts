@@ -12,7 +12,7 @@ import { HIGH, LOW } from "../support/vtd-cases/tables.ts";
 import { Crew } from "../support/worker-threads.ts";
 
 const WORKERS = 3;
-const CASES = runs(60, 2000);
+const CASES = runs(40, 2000);
 const TAPE = 600;
 /** More requests than a worker walks at one go. */
 const MANY = 2500;
