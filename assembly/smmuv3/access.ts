@@ -13,7 +13,7 @@ import { marks, updateAt } from "../modes";
 // @ts-ignore: decorator
 @inline
 export function effectiveFlags(unit: usize, flags: u32, privCfg: u64, instCfg: u64): u32 {
-  // § 2.2 without ATTR_PERMS_OVR the overrides are RES0
+  // § 5.2 PRIVCFG, INSTCFG: without ATTR_PERMS_OVR the overrides are RES0
   if ((privCfg | instCfg) && has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES)) {
     if (privCfg == PRIVCFG.UNPRIVILEGED) flags &= ~REQUEST_FLAG.PRIVILEGED;
     if (privCfg == PRIVCFG.PRIVILEGED) flags |= REQUEST_FLAG.PRIVILEGED;
@@ -30,7 +30,7 @@ export function effectiveFlags(unit: usize, flags: u32, privCfg: u64, instCfg: u
 @inline
 export function wantedRights<T>(flags: u32): u32 {
   if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION) return 0;
-  // § 3.7 P9: a read of instructions is checked against execute, not read
+  // § 5.2 INSTCFG: a read of instructions is checked against execute, not read
   return flags & REQUEST_FLAG.EXECUTE ? PERMISSION.EXECUTE : flags & (PERMISSION.READ | PERMISSION.WRITE);
 }
 
@@ -69,20 +69,20 @@ export function deriveRights1(unit: usize): void {
 
 /** PERMISSION bits by RIGHTS1. */
 function rights1(by: u64): u32 {
-  // § 3.7 P1, P4, P10
+  // § DDI 0487 D8.4 AP[2:1], APTable; 3.13: a writable-clean page counts as writable
   const entry = moved(by, RIGHTS1.AP, PTE1_PART.AP) | moved(by, RIGHTS1.XN, PTE1_PART.XN);
   const uxn = has(entry, PTE1.UXN);
   let readable: bool = true;
   let writable: bool = !has(entry, PTE1.AP2);
   let executable: bool;
-  // § 3.7 P5: one privilege level
+  // § DDI 0487 D8.4: one privilege level
   if (has(by, RIGHTS1.EL2)) executable = !uxn;
   else {
     const open = !has(entry, PTE1.AP1);
     if (has(by, RIGHTS1.PRIVILEGED)) {
-      // § 3.7 P7: what the unprivileged can write, the privileged may not execute
+      // § DDI 0487 D8.4 AP[2:1] = 0b01: what the unprivileged can write, the privileged may not execute
       executable = !(has(entry, PTE1.PXN) || (open && writable));
-      // § 3.7 P6
+      // § 5.4 PAN
       readable = !(open && has(by, RIGHTS1.PAN));
       if (!readable) writable = false;
     } else {
@@ -91,7 +91,7 @@ function rights1(by: u64): u32 {
       executable = !uxn;
     }
   }
-  // § 3.7 P7
+  // § 5.4 WXN
   if (has(by, RIGHTS1.WXN) && writable) executable = false;
   return (
     (readable ? PERMISSION.READ : 0) | (writable ? PERMISSION.WRITE : 0) | (executable ? PERMISSION.EXECUTE : 0)
@@ -102,10 +102,10 @@ function rights1(by: u64): u32 {
 // @ts-ignore: decorator
 @inline
 export function stage2Rights(unit: usize, entry: u64, clean: bool, flags: u32): u32 {
-  // § 3.10 N1
+  // § DDI 0487 D8.4 S2AP
   let rights: u32 = has(entry, PTE2.S2AP0) ? PERMISSION.READ : 0;
   if (has(entry, PTE2.S2AP1) || clean) rights |= PERMISSION.WRITE;
-  // § 3.10 N2
+  // § DDI 0487 D8.4 XN[1:0], IDR3.XNX
   let executable = !has(entry, PTE2.XN1);
   if (has(load<u64>(unit, SMMU.FEATURES), FEATURE.XNX)) {
     const xn = get(entry, PTE2.XN);
@@ -115,7 +115,7 @@ export function stage2Rights(unit: usize, entry: u64, clean: bool, flags: u32): 
   return executable ? rights | PERMISSION.EXECUTE : rights;
 }
 
-/** Whether a stage 1 leaf awaits its first write: § 3.8, CD.HD counts with CD.HA only. */
+/** Whether a stage 1 leaf awaits its first write: § 5.4, CD.HD counts with CD.HA only. */
 // @ts-ignore: decorator
 @inline
 export function isClean1(entry: u64, cd0: u64): bool {
@@ -129,7 +129,7 @@ export function asGranting1(entry: u64, cd0: u64): u64 {
   return isClean1(entry, cd0) ? entry & ~mask(PTE1.AP2) : entry;
 }
 
-/** Whether a stage 2 leaf awaits its first write: § 2.3, S2HD counts with S2HA only. */
+/** Whether a stage 2 leaf awaits its first write: § 5.2, S2HD counts with S2HA only. */
 // @ts-ignore: decorator
 @inline
 export function isClean2(entry: u64, ste2: u64): bool {
@@ -137,7 +137,7 @@ export function isClean2(entry: u64, ste2: u64): bool {
 }
 
 /**
- * § 3.8 H2: replaces a descriptor if it is still what was read. Returns EXCHANGED, CHANGED_MEANWHILE
+ * § 3.13: replaces a descriptor if it is still what was read. Returns EXCHANGED, CHANGED_MEANWHILE
  * (the walk starts over) or BUS_ERROR (also when it has started over too often).
  */
 export function replace<T>(unit: usize, gpa: u64, was: u64, now: u64, isSwapped: bool): i32 {
@@ -164,7 +164,7 @@ export function overridden(unit: usize, word1: u64, flags: u32): u32 {
   return asData(flags);
 }
 
-/** § 3.1 writes, and so atomics, always count as data. */
+/** § 5.2 INSTCFG: writes, and so atomics, always count as data. */
 // @ts-ignore: decorator
 @inline
 function asData(flags: u32): u32 {

@@ -11,15 +11,15 @@ import { fail } from "./fault";
 export function effectiveEats(unit: usize, ste: usize): u64 {
   const features = load<u64>(unit, SMMU.FEATURES);
   const config = <u32>read(ste, STE.Config);
-  // § 2.2 none without ATS and without a stage
+  // § 5.2 EATS: none without ATS and without a stage
   if (!has(features, FEATURE.ATS) || !(config & (CONFIG_BIT.STAGE1 | CONFIG_BIT.STAGE2))) return EATS.NONE;
   const eats = read(ste, STE.EATS);
-  // § 3.13 AT11: split-stage ATS wants ATSCHK; § 2.3 S7: 0b11 is as 0b00
+  // § 5.2 EATS: 0b10 wants CR0.ATSCHK; 0b11 is as 0b00
   if (eats == EATS.SPLIT) return has(features, FEATURE.ATS_CHECK) ? eats : EATS.NONE;
   return eats == EATS.FULL ? eats : EATS.NONE;
 }
 
-/** § 3.13 AT1, AT7: whether ATS traffic of this stream is forbidden; the fault is noted. */
+/** § 3.9.1 EATS: whether ATS traffic of this stream is forbidden; the fault is noted. */
 export function isAtsForbidden<T>(unit: usize, ste: usize, flags: u32, result: usize): bool {
   const forbidden = effectiveEats(unit, ste) == EATS.NONE;
   if (flags & REQUEST_FLAG.TRANSLATION) {
@@ -38,7 +38,7 @@ export function plainFlags(flags: u32): u32 {
   return saysMore ? flags : flags & ~(REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED);
 }
 
-/** § 3.13 AT5, IHI 0070 13.7.1: what a completion grants, of the rights that the tables do. */
+/** § 13.7.1 what a completion grants, of the rights that the tables do. */
 export function completionRights(unit: usize, ste: usize, rights: u32, flags: u32): u32 {
   const overrides = has(load<u64>(unit, SMMU.FEATURES), FEATURE.PERMISSION_OVERRIDES);
   const instCfg = overrides ? read(ste, STE.INSTCFG) : 0;
@@ -60,7 +60,7 @@ export function completionRights(unit: usize, ste: usize, rights: u32, flags: u3
 export function complete(unit: usize, ste: usize, address: u64, flags: u32, result: usize): i32 {
   const rights = completionRights(unit, ste, load<u8>(result, RESULT.PERMISSIONS), flags);
   store<u8>(result, <u8>rights, RESULT.PERMISSIONS);
-  // § 3.13 AT4: split-stage ATS hands out the intermediate address
+  // § 13.6.3 split-stage ATS hands out the intermediate address
   if (effectiveEats(unit, ste) == EATS.SPLIT) store<u64>(result, address, RESULT.ADDRESS);
   return 0;
 }

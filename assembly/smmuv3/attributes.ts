@@ -33,7 +33,7 @@ export function attributes(type: u32, sh: u32, flags: u32): u32 {
   );
 }
 
-/** § 3.11 M1: Device and Normal non-cacheable memory is outer shareable; reserved codes count as none. */
+/** § 13.1 Device and Normal non-cacheable memory is outer shareable; reserved codes count as none. */
 // @ts-ignore: decorator
 @inline
 function outwardSh(type: u32, sh: u32): u32 {
@@ -47,7 +47,7 @@ function isDevice(type: u32): bool {
   return type <= NIBBLE;
 }
 
-/** § 3.11 M1: the incoming attributes with the STE's overrides. */
+/** § 13.1.4 the incoming attributes with the STE's overrides. */
 export function incomingBySte(unit: usize, ste: usize): u32 {
   const cfg = word(ste, STE.MTCFG);
   return incoming(
@@ -59,7 +59,7 @@ export function incomingBySte(unit: usize, ste: usize): u32 {
   );
 }
 
-/** § 1.6 GBPA: the incoming attributes with its overrides. */
+/** § 13.1.4 GBPA: the incoming attributes with its overrides. */
 export function incomingByGbpa(unit: usize): u32 {
   const cfg = <u64>load<u32>(unit, SMMU.GBPA);
   return incoming(
@@ -71,7 +71,7 @@ export function incomingByGbpa(unit: usize): u32 {
   );
 }
 
-/** § 3.1: what a transaction has that says nothing, Normal write-back, non-shareable; then overrides. */
+/** § 13.1.3 what a transaction has that says nothing, Normal write-back, non-shareable; then overrides. */
 function incoming(unit: usize, overridesType: bool, memAttr: u32, alloc: u32, shCfg: u32): u32 {
   if (!has(load<u64>(unit, SMMU.FEATURES), FEATURE.TYPE_OVERRIDES)) return attributes(MEMORY_TYPE.WRITE_BACK, 0, 0);
   let hints = ALLOCATE;
@@ -112,7 +112,7 @@ function cacheability(half: u32): u32 {
   return half & 4 ? CACHEABILITY.WRITE_BACK : CACHEABILITY.WRITE_THROUGH;
 }
 
-/** § 3.11 M3, M5: `first` (incoming or of stage 1) combined with a stage 2 leaf. */
+/** § 13.1.5 `first` (incoming or of stage 1) combined with a stage 2 leaf. */
 export function combine(first: u32, entry: u64, isForced: bool, flags: u32): u32 {
   const type = <u32>get(<u64>first, ATTRIBUTE.TYPE);
   const memAttr = <u32>get(entry, PTE2.MemAttr);
@@ -143,7 +143,7 @@ function weakerHalf(first: u32, second: u32): u32 {
   return nibble(weaker, first & ALLOCATE, !(first & 8));
 }
 
-/** § 3.11 M4: what stage 2 says, whatever stage 1 says, by MemAttr[2:0]. */
+/** § 5.2 S2FWB: what stage 2 says, whatever stage 1 says, by MemAttr[2:0]. */
 function forceType(first: u32, memAttr: u32): u32 {
   const low = memAttr & 3;
   // 0b0xx: Device of that kind, or stronger

@@ -15,11 +15,11 @@ import { conclude, fail, failStage } from "./fault";
 const EVERYTHING: u64 = 64;
 const ALL_RIGHTS: u32 = PERMISSION.READ | PERMISSION.WRITE | PERMISSION.EXECUTE;
 
-/** § 3.2 step 1: the SMMU is disabled. Returns the event. */
+/** § 3.11.1 the SMMU is disabled. Returns the event. */
 export function bypassByGbpa<T>(unit: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   const gbpa = <u64>load<u32>(unit, SMMU.GBPA);
   const id = has(gbpa, GBPA.ABORT) ? CHECK.GBPA_ABORT : CHECK.GBPA_SIZE;
-  // § 3.2 steps 1 and 1b
+  // § 6.3.14 GBPA.ABORT; § 3.4 OAS
   if (check<T>(unit, id, has(gbpa, GBPA.ABORT) || address > below(load<u32>(unit, SMMU.OAS)))) {
     fail<T>(result, 0, id, 0, 0);
     return conclude<T>(unit, 0, 0, pasid, flags, result);
@@ -28,7 +28,7 @@ export function bypassByGbpa<T>(unit: usize, pasid: u32, address: u64, flags: u3
   return pass(address, incomingByGbpa(unit), pasid, seen, result);
 }
 
-/** § 3.2 steps 10 and 19: no stage 1 and no stage 2, by Config (`isWhole`) or by S1DSS. Returns the event. */
+/** § 3.4 no stage 1 and no stage 2, by Config (`isWhole`) or by S1DSS. Returns the event. */
 export function bypassBySte<T>(
   unit: usize,
   ste: usize,
@@ -47,9 +47,9 @@ export function bypassBySte<T>(
   return pass(address, incomingBySte(unit, ste), pasid, flags, result);
 }
 
-/** § 3.13 AT7: a translated transaction that is taken as it is. Returns the event, which is none. */
+/** § 3.9.1 a translated transaction that is taken as it is. Returns the event, which is none. */
 export function passTranslated<T>(unit: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
-  // § 3.13 AT9
+  // § 3.4 OAS
   if (check<T>(unit, CHECK.ATS_SIZE, address > below(load<u32>(unit, SMMU.OAS)))) {
     fail<T>(result, 0, CHECK.ATS_SIZE, 0, 0);
     return conclude<T>(unit, 0, 0, pasid, flags, result);

@@ -31,21 +31,21 @@ export function isOddCd<T>(unit: usize, ste1: u64, cd: usize, word0: u64, isEl2:
 export function checkCd<T>(unit: usize, ste: usize, cd: usize, world: u32): u32 {
   const features = load<u64>(unit, SMMU.FEATURES);
   const stalls = read(cd, CD.S) != 0;
-  // § 2.5 C1
+  // § 5.4 V
   if (check<T>(unit, CHECK.CD_V, !read(cd, CD.V))) return CHECK.CD_V;
-  // § 2.5 C2
+  // § 5.4 S, STE.S1STALLD
   if (check<T>(unit, CHECK.CD_S1STALLD, stalls && read(ste, STE.S1STALLD) != 0)) return CHECK.CD_S1STALLD;
-  // § 2.5 C3
+  // § 5.4 A, IDR0.TERM_MODEL
   if (check<T>(unit, CHECK.CD_A, !has(features, FEATURE.RAZ_WI) && !read(cd, CD.A))) return CHECK.CD_A;
-  // § 2.5 C4
+  // § 5.4 S, IDR0.STALL_MODEL
   if (check<T>(unit, CHECK.CD_S, !has(features, stalls ? FEATURE.STALL : FEATURE.TERMINATE))) return CHECK.CD_S;
-  // § 2.4: in the one-table regime EPD0 counts as 0 and the second table does not exist
+  // § 5.4 EPD0, EPD1: in the one-table regime EPD0 counts as 0 and the second table does not exist
   const uses0 = world == WORLD.EL2 || !read(cd, CD.EPD0);
   const uses1 = world != WORLD.EL2 && !read(cd, CD.EPD1);
   const badEndian = !has(features, read(cd, CD.ENDI) ? FEATURE.BIG_ENDIAN : FEATURE.LITTLE_ENDIAN);
-  // § 2.5 C5
+  // § 5.4 ENDI, IDR0.TTENDIAN
   if (check<T>(unit, CHECK.CD_ENDI, badEndian && (uses0 || uses1))) return CHECK.CD_ENDI;
-  // § 2.5 C6: only VMSAv8-64 is modelled, which leaves nothing of C7
+  // § 5.4 AA64, IDR0.TTF: only VMSAv8-64 is modelled, which leaves no other format behind stage 2 to refuse
   if (check<T>(unit, CHECK.CD_AA64, !read(cd, CD.AA64))) return CHECK.CD_AA64;
   const badHttu =
     (read(cd, CD.HD) != 0 && !has(features, FEATURE.HTTU_DIRTY)) ||
@@ -54,15 +54,15 @@ export function checkCd<T>(unit: usize, ste: usize, cd: usize, world: u32): u32 
   // HTTU = 0 (captures A-smmu-pasid, -sva, -sva-pt). IHI 0070 5.4 has that ILLEGAL; here the pair is
   // masked by what is implemented (`CD_MASK0`), as those captures show, and either bit alone is ILLEGAL.
   const isLinux = read(cd, CD.HD) != 0 && read(cd, CD.HA) != 0;
-  // § 2.5 C8, but for that
+  // § 5.4 HA, HD, IDR0.HTTU, but for that
   if (check<T>(unit, CHECK.CD_HTTU, badHttu && !isLinux)) return CHECK.CD_HTTU;
   const longAsid = world != WORLD.EL2 && !has(features, FEATURE.ASID16) && read(cd, CD_PART.ASID_HIGH) != 0;
-  // § 2.5 C10
+  // § 5.4 ASID, IDR0.ASID16
   if (check<T>(unit, CHECK.CD_ASID, longAsid)) return CHECK.CD_ASID;
   return checkTables<T>(unit, cd, uses0, uses1);
 }
 
-/** § 2.5 C11 to C13, for the tables in use. */
+/** § 5.4 TxSZ, TGx, TTBx of the tables in use. */
 function checkTables<T>(unit: usize, cd: usize, uses0: bool, uses1: bool): u32 {
   const tg0 = <i32>read(cd, CD.TG0);
   const tg1 = asTG0(<i32>read(cd, CD.TG1));

@@ -94,17 +94,17 @@ function deriveFeatures(unit: usize): void {
 
 function deriveAddresses(unit: usize): void {
   const minor = get(register(unit, SMMU.AIDR), AIDR.ArchMinorRev);
-  // § 1.5 IDR5.OAS: 52 bits came with v3.1, 56 bits are reserved in what is modelled
+  // § 6.3 IDR5.OAS: 52 bits came with v3.1, 56 bits are reserved in what is modelled
   const widest: u64 = minor ? ADDRESS_SIZE.BITS_52 : ADDRESS_SIZE.BITS_48;
   const oas = sizeBits(min<u64>(get(register(unit, SMMU.IDR5), IDR5.OAS), widest));
   store<u32>(unit, oas, SMMU.OAS);
-  // § 0.2 G5: without AArch32 tables IAS = OAS
+  // § 3.4 without AArch32 tables IAS = OAS
   store<u32>(unit, oas, SMMU.IAS);
   store<u64>(unit, ~below(oas), SMMU.BEYOND_OAS);
   store<u64>(unit, ~below(oas), SMMU.BEYOND_IAS);
   store<u64>(unit, below(sizeBits(widest)), SMMU.POINTERS);
   for (let encoded: u64 = 0; encoded < 8; encoded++) {
-    // § 2.4 IPS, 2.2 S2PS: reserved values are the widest
+    // § 5.4 IPS, 5.2 S2PS: reserved values are the widest
     const bits = min<u32>(sizeBits(min<u64>(encoded, widest)), oas);
     setElement(unit + SMMU.BEYOND_OUTPUT, <u32>encoded, ~below(min<u32>(bits, 48)));
     setElement(unit + SMMU.BEYOND_LONG_OUTPUT, <u32>encoded, ~below(bits));
@@ -130,11 +130,11 @@ function deriveStreamTable(unit: usize): void {
   const sidBits = <i32>get(register(unit, SMMU.IDR1), IDR1.SIDSIZE);
   const twoLevel =
     get(config, STRTAB_BASE_CFG.FMT) == STRTAB_FORMAT.TWO_LEVEL && get(register(unit, SMMU.IDR0), IDR0.ST_LEVEL) != 0;
-  // § 1.6 SPLIT: other values behave as 6
+  // § 6.3 STRTAB_BASE_CFG.SPLIT: other values behave as 6
   let split = <i32>get(config, STRTAB_BASE_CFG.SPLIT);
   if (split != 8 && split != 10) split = 6;
   if (!twoLevel) split = 0;
-  // § 1.6 STRTAB_BASE.ADDR: aligned to the table, by the LOG2SIZE written
+  // § 6.3 STRTAB_BASE.ADDR: aligned to the table, by the LOG2SIZE written
   const alignment = twoLevel ? max(5, size - split - 1 + 3) + 1 : size + 6;
   const oas = load<u32>(unit, SMMU.OAS);
   const base = load<u64>(unit, SMMU.STRTAB_BASE) & mask(STRTAB_BASE.ADDR) & below(oas) & ~below(alignment);
@@ -157,12 +157,12 @@ function deriveOddBits(unit: usize): void {
   const noDirty = !has(f, FEATURE.HTTU_DIRTY);
   const noRazWi = !has(f, FEATURE.RAZ_WI);
 
-  // § 2.3 S3: without stage 1 every STE that has it is odd (S4: without stage 2 no geometry exists)
+  // § 5.2 Config: without stage 1 every STE that has it is odd (without stage 2 no geometry exists)
   const noStage1 = has(f, FEATURE.STAGE1) ? 0 : mask(STE.V);
   store<u64>(unit, beyondOas | noStage1 | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
   store<u64>(
     unit,
-    // § 2.3 S6: forced stalls make any ATS behind stage 2 illegal
+    // § 5.2 EATS, S2S: forced stalls make any ATS behind stage 2 illegal
     (has(f, FEATURE.ATS) ? (mayTerminate ? mask(STE_PART.EATS_HIGH) : mask(STE.EATS)) : 0) |
       (has(f, FEATURE.HYP) ? mask(STE_PART.STRW_LOW) : 0) |
       (mayStall && mayTerminate ? 0 : mask(STE.S1STALLD)),

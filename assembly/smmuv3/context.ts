@@ -41,11 +41,11 @@ export function findCd<T>(
     log2 = leaf;
     index &= (1 << leaf) - 1;
   }
-  // § 2.6 a table of CDs is aligned to its size
+  // § 5.2 S1ContextPtr: a table of CDs is aligned to its size
   const ipa = (table & -(<u64>CD_SIZE << log2)) + <u64>index * CD_SIZE;
   let at = ipa;
   if (nested) {
-    // § 3.2 step 12
+    // § 3.3.2 with stage 2 a CD has an intermediate address
     if (walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.CD, result)) return 0;
     at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
   }
@@ -53,7 +53,7 @@ export function findCd<T>(
   if (notes<T>()) store<u64>(met(unit, ORIGIN.CD), at);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.CD, 0, leaf ? 1 : 0, at, index, ptr, CD_WORDS);
-  // § 3.2 step 13
+  // § 7.3 F_CD_FETCH
   if (check<T>(unit, CHECK.CD_FETCH, !ptr)) {
     fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.CD_FETCH, at, 0);
     return 0;
@@ -78,7 +78,7 @@ function findL1Cd<T>(
 ): u64 {
   const l1 = isCached<T>() ? <usize>load<u32>(unit, SMMU.L1CDS) : 0;
   const held = isCached<T>() ? heldLevel1(unit, l1, sid, index, leaf, ORIGIN.L1CD) : 0;
-  // § 2.6 aligned to the table's size, 64 bytes at least
+  // § 5.2 S1ContextPtr: aligned to the table's size, 64 bytes at least
   const ipa = (table & -(<u64>L1CD_SIZE << <u64>max(log2Entries, 0))) + <u64>index * L1CD_SIZE;
   let at = held ? load<u64>(met(unit, ORIGIN.L1CD)) : ipa;
   if (nested && !held) {
@@ -87,7 +87,7 @@ function findL1Cd<T>(
   }
   const ptr = held ? held : fetch<T>(unit, at, L1CD_SIZE, SLOT.L1CD);
   step<T>(unit, STRUCTURE.L1CD, 0, 0, at, index, ptr, 1);
-  // § 3.2 step 13
+  // § 7.3 F_CD_FETCH
   if (check<T>(unit, CHECK.L1CD_FETCH, isMissing<T>(ptr))) {
     fail<T>(result, EVENT_NUMBER.F_CD_FETCH, CHECK.L1CD_FETCH, at, 0);
     return 0;
@@ -95,13 +95,13 @@ function findL1Cd<T>(
   if (notes<T>() && !held) store<u64>(met(unit, ORIGIN.L1CD), at);
   if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) keepLevel1(l1, sid, index, leaf, ptr, at);
   const entry = load<u64>(ptr);
-  // § 3.2 step 14
+  // § 5.3 V
   if (check<T>(unit, CHECK.L1CD_V, !has(entry, L1CD.V))) {
     fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_V, at, entry);
     return 0;
   }
   const beyond = load<u64>(unit + (nested ? SMMU.BEYOND_IAS : SMMU.BEYOND_OAS));
-  // § 3.3 L1CD.L2Ptr beyond OAS, or beyond IAS when nested
+  // § 5.3 L2Ptr: beyond OAS, or beyond IAS when nested
   const outside = (entry & mask(L1CD.L2Ptr) & load<u64>(unit, SMMU.POINTERS) & beyond) != 0;
   if (check<T>(unit, CHECK.L1CD_L2PTR, outside)) {
     fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.L1CD_L2PTR, at, entry);

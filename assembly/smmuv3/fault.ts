@@ -38,7 +38,7 @@ export function failStage<T>(
   return note(result, event, check, stage, kind, level, gpa, ipa, entry);
 }
 
-/** § 3.8 H2: notes that the walk is to be made again. */
+/** § 3.13 notes that the walk is to be made again. */
 export function startOver(result: usize): i32 {
   store<i32>(result, START_OVER, RESULT.CODE);
   return START_OVER;
@@ -90,7 +90,7 @@ function settle(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, resu
     outcome = answer(unit, ste, cd, flags, result);
   }
   outcome |= load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.TABLE_WRITE;
-  // § 3.13 AT6: a completion without rights is as large as the smallest translation unit
+  // § 3.9.1 a completion without rights is as large as the smallest translation unit
   const shift = event || outcome ? 0 : smallestGranule(unit);
   finish(result, outcome, 0, shift, 0, 0, 0, flags & REQUEST_FLAG.PASID ? pasid : 0, put(0, EXTRA.WORLD, WORLD.NONE));
   store<u32>(result, event, RESULT.CODE);
@@ -98,11 +98,11 @@ function settle(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, resu
   return event;
 }
 
-/** § 3.13 AT1: an ATS translation request never stalls and reports no translation fault. */
+/** § 3.9.1 an ATS translation request never stalls and reports no translation fault. */
 function answerTranslationRequest(unit: usize, result: usize): u32 {
   const event = load<u32>(result, RESULT.CODE);
   if (event == EVENT_NUMBER.F_BAD_ATS_TREQ) return ANSWER.UR | RESULT_FLAG.RECORD;
-  // § 3.13 AT1: Config = 0b000
+  // § 3.9.1 Config = 0b000
   if (!event) return ANSWER.UR;
   if (isTranslationFault(event)) return ANSWER.SUCCESS;
   const features = load<u64>(unit, SMMU.FEATURES);
@@ -112,28 +112,28 @@ function answerTranslationRequest(unit: usize, result: usize): u32 {
 
 function answer(unit: usize, ste: usize, cd: usize, flags: u32, result: usize): u32 {
   const event = load<u32>(result, RESULT.CODE);
-  // § 4.4 V11: Config = 0b000 and GBPA.ABORT record nothing
+  // § 5.2 Config = 0b000 and GBPA.ABORT record nothing
   if (!event) return ANSWER.ABORT;
   if (isTranslationFault(event)) return answerTranslationFault(unit, ste, cd, flags, result);
   if (event == EVENT_NUMBER.F_TRANSL_FORBIDDEN || event == EVENT_NUMBER.F_WALK_EABT) {
     return ANSWER.ABORT | RESULT_FLAG.RECORD;
   }
-  // § 3.13 AT7: translated transactions report configuration errors only with REC_CFG_ATS
+  // § 3.9.1 translated transactions report configuration errors only with REC_CFG_ATS
   if (flags & REQUEST_FLAG.TRANSLATED) {
     const records = has(load<u64>(unit, SMMU.FEATURES), FEATURE.RECORD_ATS_CONFIG);
     return ANSWER.ABORT | (records ? RESULT_FLAG.RECORD : 0);
   }
-  // § 4.4 V2: configuration errors are always recorded, C_BAD_STREAMID if CR2.RECINVSID
+  // § 7.3 configuration errors are always recorded, C_BAD_STREAMID if CR2.RECINVSID
   if (event == EVENT_NUMBER.C_BAD_STREAMID && !has(load<u64>(unit, SMMU.FEATURES), FEATURE.RECORD_BAD_SID)) {
     return ANSWER.ABORT;
   }
   return ANSWER.ABORT | RESULT_FLAG.RECORD;
 }
 
-/** § 4.5: stage 1 goes by CD.A, R and S, stage 2 by STE.S2R and S2S. */
+/** § 5.5 stage 1 goes by CD.A, R and S, stage 2 by STE.S2R and S2S. */
 function answerTranslationFault(unit: usize, ste: usize, cd: usize, flags: u32, result: usize): u32 {
   const check = load<u8>(result, RESULT.CHECK);
-  // § 4.5: the size of a stage 1 bypassed address concerns no CD and not stage 2
+  // § 3.4 the size of a stage 1 bypassed address concerns no CD and not stage 2
   if (check == CHECK.BYPASS_SIZE || check == CHECK.IAS_SIZE) return ANSWER.ABORT | RESULT_FLAG.RECORD;
   if (load<u8>(result, RESULT.STAGE) == 2) {
     if (read(ste, STE.S2S)) return ANSWER.STALL | RESULT_FLAG.RECORD;

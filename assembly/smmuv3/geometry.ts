@@ -44,7 +44,10 @@ export function stage2Index(word2: u64): usize {
   return <usize>(low + tg * 256);
 }
 
-/** Ones where an output address has none, by IPS or S2PS: from bit 48 on unless the granule is 64 KiB (all that is LONG). */
+/**
+ * Ones where an output address has none, by IPS or S2PS: from bit 48 on at least, unless the granule is 64 KiB
+ * (which is all that is LONG).
+ */
 // @ts-ignore: decorator
 @inline
 export function beyondOutput(unit: usize, encoded: u64, is64K: bool): u64 {
@@ -73,20 +76,20 @@ export function smallestGranule(unit: usize): u64 {
   return granule(unit, TG0.GRANULE_16K) ? PAGE_16K : PAGE_64K;
 }
 
-/** § 2.5 C11 and 2.3 S19: the largest TxSZ. */
+/** § 5.4 TxSZ, 5.2 S2T0SZ, IDR3.STT: the largest TxSZ. */
 function largestTxSZ(unit: usize, tg: i32): i32 {
   if (!has(<u64>load<u32>(unit, SMMU.IDR3), IDR3.STT)) return 39;
   return tg == TG0.GRANULE_64K ? 47 : 48;
 }
 
-/** § 2.5 C11: the range of TxSZ, by the code of TG0. */
+/** § 5.4 TxSZ: the range of TxSZ, by the code of TG0. */
 export function isStage1Size(unit: usize, tg: i32, txsz: i32): bool {
   const longInputs = has(<u64>load<u32>(unit, SMMU.IDR5), IDR5.VAX) && !isFirstVersion(unit);
   const smallest = tg == TG0.GRANULE_64K && longInputs ? 12 : 16;
   return txsz >= smallest && txsz <= largestTxSZ(unit, tg);
 }
 
-/** § 3.6: the start level follows from granule and size. */
+/** § DDI 0487 D8.2: the start level follows from granule and size. */
 function stage1(unit: usize, tg: i32, txsz: i32): u32 {
   const pageShift = granule(unit, tg);
   if (!pageShift || !isStage1Size(unit, tg, txsz)) return 0;
@@ -96,13 +99,13 @@ function stage1(unit: usize, tg: i32, txsz: i32): u32 {
   return pack(unit, pageShift, 4 - levels, inputBits);
 }
 
-/** § 2.3 S19: the range of S2T0SZ. */
+/** § 5.2 S2T0SZ: the range of S2T0SZ. */
 export function isStage2Size(unit: usize, tg: i32, t0sz: i32): bool {
   const floor = isFirstVersion(unit) ? 0 : tg == TG0.GRANULE_64K ? 12 : 16;
   return t0sz >= max(floor, 64 - load<i32>(unit, SMMU.IAS)) && t0sz <= largestTxSZ(unit, tg);
 }
 
-/** § 2.3 S20, 3.9: a start level that fits the size. */
+/** § 5.2 S2SL0: a start level that fits the size. */
 function stage2(unit: usize, tg: i32, sl0: i32, t0sz: i32): u32 {
   if (!has(load<u64>(unit, SMMU.FEATURES), FEATURE.STAGE2)) return 0;
   const pageShift = granule(unit, tg);
@@ -113,12 +116,12 @@ function stage2(unit: usize, tg: i32, sl0: i32, t0sz: i32): u32 {
   const levelBits = pageShift - 3;
   const indexBits = inputBits - (pageShift + levelBits * (3 - level));
   if (indexBits < 1 || indexBits > levelBits + CONCATENATION) return 0;
-  // § 3.9: no concatenation at level 0
+  // § 5.2 S2SL0: no concatenation at level 0
   if (level == 0 && indexBits > levelBits) return 0;
   return pack(unit, pageShift, level, inputBits);
 }
 
-/** § 3.9: S2SL0 by granule; -1 where it is reserved. */
+/** § 5.2 S2SL0: by granule; -1 where it is reserved. */
 function startLevel(unit: usize, pageShift: i32, sl0: i32): i32 {
   const small = has(<u64>load<u32>(unit, SMMU.IDR3), IDR3.STT);
   if (pageShift == PAGE_4K) return sl0 < 3 ? 2 - sl0 : small ? 3 : -1;
@@ -156,7 +159,7 @@ export function longAddressOf(entry: u64, shift: u64): u64 {
   return put(low, ADDRESS.BITS_51_48, get(entry, PTE.ADDRESS_51_48));
 }
 
-/** § 3.6: a block at a level that has none, or type 0 at level 3; for a valid entry that is no table. */
+/** § DDI 0487 D8.3: a block at a level that has none, or type 0 at level 3; for a valid entry that is no table. */
 // @ts-ignore: decorator
 @inline
 export function isMisplaced(entry: u64, shape: u64, shift: u64, isLast: bool): bool {
@@ -176,7 +179,7 @@ export function startTable(table: u64, indexMask: u64, beyond: u64): u64 {
 
 function pack(unit: usize, pageShift: i32, level: i32, inputBits: i32): u32 {
   const long = pageShift == PAGE_64K && has(load<u64>(unit, SMMU.FEATURES), FEATURE.LONG_ADDRESSES);
-  // § 3.6: 1 GiB and 2 MiB; 32 MiB; 512 MiB, and 4 TiB with 52-bit addresses
+  // § DDI 0487 D8.3: 1 GiB and 2 MiB; 32 MiB; 512 MiB, and 4 TiB with 52-bit addresses
   const largestBlock = pageShift + (pageShift - 3) * (pageShift == PAGE_4K || long ? 2 : 1);
   let packed: u64 = 0;
   packed = put(packed, GEOMETRY.PAGE_SHIFT, <u64>pageShift);

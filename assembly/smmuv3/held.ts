@@ -145,7 +145,7 @@ export function heldTranslation(
     if (index < 0) continue;
     const value = valueOf(cache, index);
     if (wantedRights<Cached>(flags) & ~<u32>load<u8>(value, RESULT.PERMISSIONS)) return false;
-    // § 3.8 H10: a write to a clean page walks
+    // § 3.13 a write to a clean page walks
     if (makesDirty(flags) && !(load<u32>(value, RESULT.FLAGS) & RESULT_FLAG.DIRTY)) return false;
     v128.store(result, v128.load(value));
     v128.store(result, v128.load(value, 16), 16);

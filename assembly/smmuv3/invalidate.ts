@@ -21,7 +21,8 @@ export function smmuInvalidateAll(unit: usize): void {
 }
 
 /**
- * § 5.3 I1, I2: STEs of 2^log2Streams StreamIDs, aligned, and all that was fetched through them.
+ * § 4.3 CMD_CFGI_STE, CMD_CFGI_STE_RANGE: STEs of 2^log2Streams StreamIDs, aligned, and all that was
+ * fetched through them.
  * @param leaf level 1 descriptors may stay
  */
 export function smmuInvalidateStes(unit: usize, sid: u32, log2Streams: u32, leaf: bool): void {
@@ -44,7 +45,7 @@ export function smmuInvalidateStes(unit: usize, sid: u32, log2Streams: u32, leaf
   dropStreams(load<u32>(unit, SMMU.REQUESTERS), first, last);
 }
 
-/** § 5.3 I3: all CDs and L1CDs of a stream. */
+/** § 4.3 CMD_CFGI_CD_ALL: all CDs and L1CDs of a stream. */
 export function smmuInvalidateCds(unit: usize, sid: u32): void {
   if (!load<u32>(unit, SMMU.REQUESTERS)) return;
   dropStreams(load<u32>(unit, SMMU.CDS), sid, sid);
@@ -52,7 +53,7 @@ export function smmuInvalidateCds(unit: usize, sid: u32): void {
   dropStreams(load<u32>(unit, SMMU.REQUESTERS), sid, sid);
 }
 
-/** § 5.3 I3: one CD, and the L1CD before it unless `leaf`. */
+/** § 4.3 CMD_CFGI_CD: one CD, and the L1CD before it unless `leaf`. */
 export function smmuInvalidateCd(unit: usize, sid: u32, ssid: u32, leaf: bool): void {
   if (!load<u32>(unit, SMMU.REQUESTERS)) return;
   const cds = load<u32>(unit, SMMU.CDS);
@@ -90,7 +91,7 @@ function isWithin(value: u64, first: u64, last: u64): bool {
 }
 
 /**
- * § 5.3 I6 to I11: CMD_TLBI_*.
+ * § 4.4 CMD_TLBI_*.
  * @param vmidMask VMID bits that have to match
  * @param leaf tables above the last level may stay
  */

@@ -38,7 +38,7 @@ export function smmuReachOpen(state: usize): void {
   const word0 = word(cd, CD.V);
   const isSingle = world(state, unit) == WORLD.EL2;
   const ips = get(word0, CD.IPS);
-  // The table pushed last is listed first. § 3.5 T4: EPDx
+  // The table pushed last is listed first. § 5.4 EPDx
   if (!isSingle && !has(word0, CD.EPD1)) openTable(state, unit, firstShape(state, unit, HIGH), ips, readInPlace(cd, CD.TTB1), HIGH);
   if (isSingle || !has(word0, CD.EPD0)) openTable(state, unit, firstShape(state, unit, 0), ips, readInPlace(cd, CD.TTB0), 0);
 }
@@ -49,7 +49,7 @@ function openTable(state: usize, unit: usize, shape: u64, size: u64, ttb: u64, h
   const entries = <u32>1 << <u32>(inputBits - startShift);
   const beyond = beyondOutput(unit, size, has(shape, GEOMETRY.LONG));
   const table = startTable(ttb & load<u64>(unit, SMMU.POINTERS), entries - 1, beyond);
-  // § 3.5 T2: the upper table serves the addresses that end at 2^64
+  // § DDI 0487 D8.2: the upper table serves the addresses that end at 2^64
   const input = held & HIGH ? <u64>-1 << inputBits : 0;
   push(state, table, input, held, false, entries, <u32>get(shape, GEOMETRY.START_LEVEL), startShift);
 }
@@ -128,7 +128,7 @@ function openPiece(state: usize, unit: usize, frame: usize, slot: i32): void {
     readPiece(state, unit, frame, slot, at, false);
     return;
   }
-  // § 3.4: stage 2 of each descriptor's address
+  // § 3.3.3 stage 2 of each descriptor's address
   const ste = state + REACH.ENTRY;
   const result = state + REACH.RESULT;
   const event = walkStage2<Exact>(unit, ste, at, PERMISSION.READ, LOOK, EVENT_CLASS.TT, result);
@@ -138,7 +138,7 @@ function openPiece(state: usize, unit: usize, frame: usize, slot: i32): void {
   readPiece(state, unit, frame, slot, host, event != 0);
 }
 
-/** § 3.4 2b and 2c for one valid descriptor of stage 1 (`S` a float) or stage 2. */
+/** § DDI 0487 D8.3, for one valid descriptor of stage 1 (`S` a float) or stage 2. */
 // @ts-ignore: decorator
 @inline
 function descriptor<S>(state: usize, unit: usize, frame: usize, entry: u64, shape: u64): void {
@@ -166,7 +166,7 @@ function descend(state: usize, frame: usize, table: u64, entry: u64, pageShift: 
   const level = load<u32>(frame, FRAME.LEVEL);
   const input = inputOf(frame);
   const shift = <u64>load<u32>(frame, FRAME.SHIFT);
-  // § 3.7 P1, P2
+  // § DDI 0487 D8.4 APTable, UXNTable, PXNTable
   const before = load<u64>(frame, FRAME.HELD);
   const held = before | hierarchyOf(entry);
   advance(frame);
@@ -178,14 +178,14 @@ function descend(state: usize, frame: usize, table: u64, entry: u64, pageShift: 
   push(state, table, input, held, false, <u32>1 << <u32>levelBits, level + 1, shift - levelBits);
 }
 
-/** § 3.4 3 and 4, 3.7, 3.8 for a block or page of stage 1. */
+/** § DDI 0487 D8.4, D8.5, for a block or page of stage 1. */
 function leaf1(state: usize, unit: usize, frame: usize, entry: u64, output: u64): void {
   const cd = state + REACH.CD;
   const word0 = word(cd, CD.V) & load<u64>(unit, SMMU.CD_MASK0);
   const held = load<u64>(frame, FRAME.HELD);
   const nested = load<u32>(state, REACH.KIND) == REACH_KIND.NESTED;
   const mayMark = has(word0, CD.HA) && (!nested || load<u32>(frame, FRAME_FLAG.WRITABLE) != 0);
-  // § 3.8 H1, H6
+  // § 3.13
   const isReadable = has(entry, PTE.AF) || (has(word0, CD.HA) ? mayMark : has(word0, CD.AFFD));
   if (!isReadable) {
     count(state, REACH.REFUSED);
@@ -214,7 +214,7 @@ function leaf1(state: usize, unit: usize, frame: usize, entry: u64, output: u64)
   advance(frame);
 }
 
-/** § 3.4 3 and 4, 3.10 for a block or page of stage 2 alone. */
+/** § DDI 0487 D8.4, D8.5, for a block or page of stage 2 alone. */
 function leaf2(state: usize, unit: usize, frame: usize, entry: u64, output: u64): void {
   const word2 = word(state + REACH.ENTRY, STE.S2TG);
   const shift = <u64>load<u32>(frame, FRAME.SHIFT);

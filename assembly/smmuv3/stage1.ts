@@ -47,9 +47,9 @@ export function walkStage1<T>(
   flags: u32,
   result: usize,
 ): i32 {
-  // § 3.5 T1, T5
+  // § DDI 0487 D8.2: VA[55] selects the table, where there are two
   const isHigh = !isEl2 && has(address, VA.SELECT);
-  // § 3.5 T4
+  // § 5.4 EPDx
   let isOff: bool;
   let isTagged: bool;
   let shape: u64;
@@ -68,7 +68,7 @@ export function walkStage1<T>(
   if (check<T>(unit, CHECK.INPUT_EPD, isOff)) return failInput<T>(result, CHECK.INPUT_EPD);
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
   const plain = untagged(address, isTagged);
-  // § 3.5 T2: above the input size all bits are as the one that selects the table
+  // § DDI 0487 D8.2: above the input size all bits are as the one that selects the table
   if (check<T>(unit, CHECK.INPUT_RANGE, <i64>plain >> inputBits != (isHigh ? -1 : 0))) {
     return failInput<T>(result, CHECK.INPUT_RANGE);
   }
@@ -79,7 +79,7 @@ export function walkStage1<T>(
   const beyond = beyondOutput(unit, get(word0, CD.IPS), isLong);
   // TTB1 lies in its word where TTB0 does
   const ttb = base & mask(CD.TTB0) & load<u64>(unit, SMMU.POINTERS);
-  // § 2.5 C11 to C13 of the table in use: `Fast` has not looked at it before
+  // § 5.4 TxSZ, TGx, TTBx of the table in use: `Fast` has not looked at it before
   if (!marks<T>()) {
     if (!shape) return START_OVER;
     if (has(shape, GEOMETRY.LONG)) return START_OVER;
@@ -112,14 +112,14 @@ export function walkStage1<T>(
     ipa = table + index * PTE_SIZE;
     at = ipa;
     if (nested) {
-      // § 3.4: stage 2 of each descriptor's address
+      // § 3.3.3 stage 2 of each descriptor's address
       const event = walkStage2<T>(unit, ste, ipa, PERMISSION.READ, flags, EVENT_CLASS.TT, result);
       if (event) return event;
       at = load<u64>(unit, SMMU.STAGE2_ADDRESS);
     }
     const ptr = fetch<T>(unit, at, PTE_SIZE, SLOT.STAGE1);
     step<T>(unit, STRUCTURE.DESCRIPTOR, 1, level, at, index, ptr, 1);
-    // § 3.4 2a
+    // § 7.3 F_WALK_EABT
     if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
       return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 1, EVENT_CLASS.TT, level, at, 0, 0);
     }
@@ -127,18 +127,18 @@ export function walkStage1<T>(
     const stored = load<u64>(ptr);
     // `Fast` has left tables of the other byte order to `Exact`.
     entry = marks<T>() && has(word0, CD.ENDI) ? bswap<u64>(stored) : stored;
-    // § 3.4 2b
+    // § DDI 0487 D8.3 bit 0
     if (check<T>(unit, CHECK.PTE_VALID, !has(entry, PTE.VALID))) {
       return failWalk<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_VALID, level, at, entry);
     }
     if (shift == pageShift) break;
     if (!has(entry, PTE.TYPE)) break;
     table = isLong ? longAddressOf(entry, pageShift) : entry & tableMask;
-    // § 3.4 2c
+    // § 5.4 IPS
     if (check<T>(unit, CHECK.PTE_ADDRESS, (table & beyond) != 0)) {
       return failWalk<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, level, at, entry);
     }
-    // § 3.7 P1, P2
+    // § DDI 0487 D8.4 APTable, UXNTable, PXNTable
     hierarchy |= entry;
     indexMask = levelMask;
     shift -= levelBits;
@@ -148,29 +148,29 @@ export function walkStage1<T>(
       keepTable(unit, tables, key, plain, pageShift, level, shift, table, hierarchy, ORIGIN.STAGE1);
     }
   }
-  // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
+  // § DDI 0487 D8.3: a block where there are none, or type 0 at level 3
   if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, shift, shift == pageShift))) {
     return failWalk<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, level, at, entry);
   }
   const output = addressOf(entry, shift, isLong);
-  // § 3.4 2c
+  // § 5.4 IPS
   if (check<T>(unit, CHECK.PTE_ADDRESS, (output & beyond) != 0)) {
     return failWalk<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, level, at, entry);
   }
-  // § 3.4 3, 3.8 H1
+  // § 5.4 AFFD, HA
   if (check<T>(unit, CHECK.PTE_AF, isUntouchable(entry, word0))) {
     return failWalk<T>(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, level, at, entry);
   }
-  // § 3.7 P3
+  // § 5.4 HADx
   if (base & load<u64>(unit, SMMU.FLATTENS)) hierarchy = 0;
   const rights = stage1Rights(unit, asGranting1(entry, word0), hierarchy, word0, isEl2, flags);
-  // § 3.4 4
+  // § DDI 0487 D8.4
   if (check<T>(unit, CHECK.PTE_PERMISSION, (wantedRights<T>(flags) & ~rights) != 0)) {
     return failWalk<T>(result, EVENT_NUMBER.F_PERMISSION, CHECK.PTE_PERMISSION, level, at, entry);
   }
   let isPending = isClean1(entry, word0);
   if (!marks<T>()) {
-    // § 3.8 H1, H3: an access flag or a dirty state to be set
+    // § 3.13 an access flag or a dirty state to be set
     if (has(word0, CD.HA) && (!has(entry, PTE.AF) || (isPending && flags & REQUEST_FLAG.WRITE))) return START_OVER;
   } else {
     const now = withUpdates<T>(unit, ste, entry, word0, rights, flags);
@@ -198,7 +198,7 @@ export function walkStage1<T>(
   return 0;
 }
 
-/** § 3.8 H1: access flag 0, with nobody to set it and no CD to let that pass. */
+/** § 5.4 AFFD, HA: access flag 0, with nobody to set it and no CD to let that pass. */
 // @ts-ignore: decorator
 @inline
 function isUntouchable(entry: u64, word0: u64): bool {
@@ -206,19 +206,19 @@ function isUntouchable(entry: u64, word0: u64): bool {
   return !(word0 & (mask(CD.HA) | mask(CD.AFFD)));
 }
 
-/** § 3.5 T2: an address as it counts, with TBI without its top byte. */
+/** § 5.4 TBIx: an address as it counts, with TBI without its top byte. */
 // @ts-ignore: decorator
 @inline
 export function untagged(address: u64, isTagged: bool): u64 {
   return isTagged ? <u64>((<i64>(address << VA_TAG_BITS)) >> VA_TAG_BITS) : address;
 }
 
-/** § 3.8 H1, H3, H4: the leaf with access flag and dirty state as this access leaves them. */
+/** § 3.13: the leaf with access flag and dirty state as this access leaves them. */
 // @ts-ignore: decorator
 @inline
 function withUpdates<T>(unit: usize, ste: usize, entry: u64, word0: u64, rights: u32, flags: u32): u64 {
   if (!has(word0, CD.HA)) return entry;
-  // § 3.13 AT13, IHI 0070 13.7: no update for a completion without rights
+  // § 3.13, 13.7: no update for a completion without rights
   if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION && !completionRights(unit, ste, rights, flags)) return entry;
   const now = entry | mask(PTE.AF);
   const isDirtied = isClean1(entry, word0) && (rights & PERMISSION.WRITE) != 0 && makesDirty(flags);
@@ -240,13 +240,13 @@ function updateLeaf<T>(
   result: usize,
 ): i32 {
   if (nested) {
-    // § 3.8 H6
+    // § 3.13.5 the update is a write to stage 2
     const event = walkStage2<T>(unit, ste, ipa, PERMISSION.WRITE, flags, EVENT_CLASS.TT, result);
     if (event) return event;
   }
   if (flags & REQUEST_FLAG.PROBE) return 0;
   const answer = replace<T>(unit, at, entry, now, has(word0, CD.ENDI));
-  // § 3.8 H2
+  // § 7.3 F_WALK_EABT
   if (check<T>(unit, CHECK.PTE_UPDATE, answer == BUS_ERROR)) {
     return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_UPDATE, 1, EVENT_CLASS.TT, level, at, 0, entry);
   }

@@ -1,6 +1,6 @@
 /**
  * Stage 2: from an intermediate physical address to a physical one.
- * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 5.2 (S2* fields), 3.9 here: concatenated start tables.
+ * Arm ARM DDI 0487 D8 (VMSAv8-64), IHI 0070 5.2 (S2* fields; S2SL0: concatenated start tables).
  */
 import { below, get, has, mask, read, readInPlace, word } from "../bits";
 import { originOf, secondKey, valueOf } from "../caches";
@@ -39,7 +39,7 @@ export function walkStage2<T>(
   const word2 = word(ste, STE.S2TG);
   const shape = <u64>load<u32>(unit + stage2Index(word2) * 4, SMMU.GEOMETRY2);
   const inputBits = get(shape, GEOMETRY.INPUT_BITS);
-  // § 3.2 step 20
+  // § DDI 0487 D8.2, § 5.2 S2T0SZ
   if (check<T>(unit, CHECK.INPUT_RANGE, ipa >> inputBits != 0)) {
     return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.INPUT_RANGE, 2, kind, 0, 0, ipa, 0);
   }
@@ -71,20 +71,20 @@ export function walkStage2<T>(
     const at = table + index * PTE_SIZE;
     const ptr = fetch<T>(unit, at, PTE_SIZE, SLOT.STAGE2);
     step<T>(unit, STRUCTURE.DESCRIPTOR, 2, level, at, index, ptr, 1);
-    // § 3.4 2a
+    // § 7.3 F_WALK_EABT
     if (check<T>(unit, CHECK.PTE_FETCH, isMissing<T>(ptr))) {
       return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_FETCH, 2, kind, level, at, ipa, 0);
     }
     if (notes<T>()) noteDescriptor(unit, ORIGIN.STAGE2, level, at);
     const stored = load<u64>(ptr);
     const entry = isSwapped ? bswap<u64>(stored) : stored;
-    // § 3.4 2b
+    // § DDI 0487 D8.3 bit 0
     if (check<T>(unit, CHECK.PTE_VALID, !has(entry, PTE.VALID))) {
       return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_VALID, 2, kind, level, at, ipa, entry);
     }
     if (has(entry, PTE.TYPE) && shift != pageShift) {
       table = isLong ? longAddressOf(entry, pageShift) : entry & tableMask;
-      // § 3.4 2c
+      // § 5.2 S2PS
       if (check<T>(unit, CHECK.PTE_ADDRESS, (table & beyond) != 0)) {
         return failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
       }
@@ -98,12 +98,12 @@ export function walkStage2<T>(
       }
       continue;
     }
-    // § 3.4 2b, 3.6: a block where there are none, or type 0 at level 3
+    // § DDI 0487 D8.3: a block where there are none, or type 0 at level 3
     if (check<T>(unit, CHECK.PTE_TYPE, isMisplaced(entry, shape, shift, shift == pageShift))) {
       return failStage<T>(result, EVENT_NUMBER.F_TRANSLATION, CHECK.PTE_TYPE, 2, kind, level, at, ipa, entry);
     }
     const output = addressOf(entry, shift, isLong);
-    // § 3.4 2c
+    // § 5.2 S2PS
     if (check<T>(unit, CHECK.PTE_ADDRESS, (output & beyond) != 0)) {
       return failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.PTE_ADDRESS, 2, kind, level, at, ipa, entry);
     }
@@ -165,7 +165,7 @@ function updateLeaf<T>(
     return 0;
   }
   const answer = replace<T>(unit, at, entry, now, has(word2, STE.S2ENDI));
-  // § 3.8 H2
+  // § 7.3 F_WALK_EABT
   if (check<T>(unit, CHECK.PTE_UPDATE, answer == BUS_ERROR)) {
     return failStage<T>(result, EVENT_NUMBER.F_WALK_EABT, CHECK.PTE_UPDATE, 2, kind, level, at, ipa, entry);
   }
@@ -179,7 +179,7 @@ export function forcesTypes(unit: usize, ste: usize): bool {
   return has(load<u64>(unit, SMMU.FEATURES), FEATURE.FWB) && has(word(ste, STE.S2FWB), STE.S2FWB);
 }
 
-/** § 3.4 3 and 4: access flag, then permission. Returns the event. */
+/** § DDI 0487 D8.4, D8.5: access flag, then permission. Returns the event. */
 // @ts-ignore: decorator
 @inline
 function checkLeaf<T>(
@@ -195,19 +195,19 @@ function checkLeaf<T>(
   result: usize,
 ): i32 {
   const word2 = word(ste, STE.S2TG);
-  // § 3.8 H1
+  // § 5.2 S2AFFD, S2HA
   const isOld = !has(entry, PTE.AF) && !has(word2, STE.S2HA) && !has(word2, STE.S2AFFD);
   if (check<T>(unit, CHECK.PTE_AF, isOld)) {
     return failStage<T>(result, EVENT_NUMBER.F_ACCESS, CHECK.PTE_AF, 2, kind, level, at, ipa, entry);
   }
-  // § 3.10 N4
+  // § 5.2 S2PTW
   const isWalkOnDevice =
     kind != EVENT_CLASS.IN && has(word2, STE.S2PTW) && isDevice2(entry, forcesTypes(unit, ste));
   if (check<T>(unit, CHECK.PTE_S2PTW, isWalkOnDevice)) {
     return failPermission<T>(result, CHECK.PTE_S2PTW, access, kind, level, at, ipa, entry);
   }
   const rights = stage2Rights(unit, entry, isClean2(entry, word2), flags);
-  // § 3.10 N1 to N3; § 3.13 AT1: a translation request is told what there is
+  // § DDI 0487 D8.4; § 3.9.1 a translation request is told what there is
   if (check<T>(unit, CHECK.PTE_PERMISSION, !isQuestion(flags, kind) && (access & ~rights) != 0)) {
     return failPermission<T>(result, CHECK.PTE_PERMISSION, access, kind, level, at, ipa, entry);
   }
@@ -227,12 +227,12 @@ function failPermission<T>(
 ): i32 {
   const event = failStage<T>(result, EVENT_NUMBER.F_PERMISSION, id, 2, kind, level, at, ipa, entry);
   if (!marks<T>()) return event;
-  // § 3.8 H6: TTRnW = 0 for the update of a stage 1 descriptor
+  // § 3.13.5 TTRnW = 0 for the update of a stage 1 descriptor
   if (kind == EVENT_CLASS.TT && access & PERMISSION.WRITE) store<u32>(result, RESULT_FLAG.TABLE_WRITE, RESULT.FLAGS);
   return event;
 }
 
-/** § 3.8 H1, H4, H8: the leaf with access flag and dirty state as this access leaves them. */
+/** § 3.13: the leaf with access flag and dirty state as this access leaves them. */
 // @ts-ignore: decorator
 @inline
 function withUpdates(unit: usize, ste: usize, entry: u64, access: u32, flags: u32, kind: u32): u64 {
@@ -240,7 +240,7 @@ function withUpdates(unit: usize, ste: usize, entry: u64, access: u32, flags: u3
   if (!has(word2, STE.S2HA)) return entry;
   let isWrite = kind == EVENT_CLASS.IN ? makesDirty(flags) : (access & PERMISSION.WRITE) != 0;
   if (isQuestion(flags, kind)) {
-    // § 3.13 AT13, IHI 0070 13.7: no update for a completion without rights
+    // § 3.13, 13.7: no update for a completion without rights
     const rights = access & load<u32>(unit, SMMU.STAGE2_PERMISSIONS);
     if (!completionRights(unit, ste, rights, flags)) return entry;
     if (!(rights & PERMISSION.WRITE)) isWrite = false;

@@ -39,13 +39,13 @@ export function checkSte<T>(unit: usize, ste: usize): u32 {
   const config = <u32>read(ste, STE.Config);
   const stage1 = (config & CONFIG_BIT.STAGE1) != 0;
   const stage2 = (config & CONFIG_BIT.STAGE2) != 0;
-  // § 2.3 S1
+  // § 5.2 V
   if (check<T>(unit, CHECK.STE_V, !read(ste, STE.V))) return CHECK.STE_V;
-  // § 2.3 S2: aborts without an event
+  // § 5.2 Config = 0b0xx aborts without an event
   if (check<T>(unit, CHECK.STE_CONFIG, !(config & CONFIG_BIT.LIVE))) return CHECK.STE_CONFIG;
-  // § 2.3 S3
+  // § 5.2 Config = 0b1x1, IDR0.S1P
   if (check<T>(unit, CHECK.STE_S1P, stage1 && !has(features, FEATURE.STAGE1))) return CHECK.STE_S1P;
-  // § 2.3 S4
+  // § 5.2 Config = 0b11x, IDR0.S2P
   if (check<T>(unit, CHECK.STE_S2P, stage2 && !has(features, FEATURE.STAGE2))) return CHECK.STE_S2P;
   const ats = checkEats<T>(unit, ste, stage1, stage2);
   if (ats) return ats;
@@ -59,7 +59,7 @@ export function checkSte<T>(unit: usize, ste: usize): u32 {
   }
   const world = stage1 && !stage2 && isEl2(unit, word(ste, STE.STRW));
   const usesVmid = has(features, FEATURE.STAGE2) && (stage1 || stage2) && !world;
-  // § 2.3 S22
+  // § 5.2 S2VMID, IDR0.VMID16
   const longVmid = usesVmid && !has(features, FEATURE.VMID16) && read(ste, STE_PART.S2VMID_HIGH) != 0;
   if (check<T>(unit, CHECK.STE_S2VMID, longVmid)) return CHECK.STE_S2VMID;
   return CHECK.NONE;
@@ -77,9 +77,9 @@ function checkEats<T>(unit: usize, ste: usize, stage1: bool, stage2: bool): u32 
   const eats = has(features, FEATURE.ATS) && (stage1 || stage2) ? read(ste, STE.EATS) : EATS.NONE;
   const stalls = stage2 && read(ste, STE.S2S) != 0;
   const splitless = !stage1 || !stage2 || stalls || !has(features, FEATURE.ATS_SPLIT);
-  // § 2.3 S5
+  // § 5.2 EATS = 0b10, IDR0.NS1ATS
   if (check<T>(unit, CHECK.STE_EATS_SPLIT, eats == EATS.SPLIT && splitless)) return CHECK.STE_EATS_SPLIT;
-  // § 2.3 S6
+  // § 5.2 EATS = 0b01, S2S
   if (check<T>(unit, CHECK.STE_EATS_STALL, eats == EATS.FULL && stalls)) return CHECK.STE_EATS_STALL;
   return CHECK.NONE;
 }
@@ -87,23 +87,23 @@ function checkEats<T>(unit: usize, ste: usize, stage1: bool, stage2: bool): u32 
 function checkStage1<T>(unit: usize, ste: usize, stage2: bool): u32 {
   const features = load<u64>(unit, SMMU.FEATURES);
   const strw = read(ste, STE.STRW);
-  // § 2.3 S8
+  // § 5.2 STRW, IDR0.HYP
   const badWorld = !stage2 && has(features, FEATURE.HYP) && strw != STRW.NS_EL1 && strw != STRW.EL2;
   if (check<T>(unit, CHECK.STE_STRW, badWorld)) return CHECK.STE_STRW;
   const fixedStall = !(has(features, FEATURE.STALL) && has(features, FEATURE.TERMINATE));
-  // § 2.3 S9
+  // § 5.2 S1STALLD, IDR0.STALL_MODEL
   if (check<T>(unit, CHECK.STE_S1STALLD, fixedStall && read(ste, STE.S1STALLD) != 0)) return CHECK.STE_S1STALLD;
   const ssidBits = load<u32>(unit, SMMU.SSID_BITS);
   const cds = ssidBits ? read(ste, STE.S1CDMax) : 0;
-  // § 2.3 S10
+  // § 5.2 S1CDMax, IDR1.SSIDSIZE
   if (check<T>(unit, CHECK.STE_S1CDMAX, cds > <u64>ssidBits)) return CHECK.STE_S1CDMAX;
   const format = read(ste, STE.S1Fmt);
   const twoLevel = cds != 0 && (format == S1FMT.TWO_LEVEL_4K || format == S1FMT.TWO_LEVEL_64K);
-  // § 2.3 S11
+  // § 5.2 S1Fmt, IDR0.CD2L
   if (check<T>(unit, CHECK.STE_S1FMT, twoLevel && !has(features, FEATURE.CD2L))) return CHECK.STE_S1FMT;
   const table = readInPlace(ste, STE.S1ContextPtr) & load<u64>(unit, SMMU.POINTERS);
   const limit = <u64>load<u32>(unit + (stage2 ? SMMU.IAS : SMMU.OAS));
-  // § 2.3 S12
+  // § 5.2 S1ContextPtr, IDR5.OAS
   if (check<T>(unit, CHECK.STE_S1CONTEXTPTR, table >> limit != 0)) return CHECK.STE_S1CONTEXTPTR;
   return CHECK.NONE;
 }
@@ -112,23 +112,23 @@ function checkStage2<T>(unit: usize, ste: usize): u32 {
   const features = load<u64>(unit, SMMU.FEATURES);
   const aa64 = read(ste, STE.S2AA64) != 0;
   const forced = has(features, FEATURE.FWB) && read(ste, STE.S2FWB) != 0;
-  // § 2.3 S13
+  // § 5.2 S2FWB, S2AA64
   if (check<T>(unit, CHECK.STE_S2FWB, forced && !aa64)) return CHECK.STE_S2FWB;
-  // § 2.3 S14
+  // § 5.2 S2S, IDR0.STALL_MODEL
   const badStall = !has(features, read(ste, STE.S2S) ? FEATURE.STALL : FEATURE.TERMINATE);
   if (check<T>(unit, CHECK.STE_S2S, badStall)) return CHECK.STE_S2S;
-  // § 2.3 S15: only VMSAv8-64 is modelled
+  // § 5.2 S2AA64, IDR0.TTF: only VMSAv8-64 is modelled
   if (check<T>(unit, CHECK.STE_S2AA64, !aa64)) return CHECK.STE_S2AA64;
   const dirty = read(ste, STE.S2HD) != 0;
   const badHttu =
     (dirty && !has(features, FEATURE.HTTU_DIRTY)) ||
     (read(ste, STE.S2HA) != 0 && !has(features, FEATURE.HTTU_ACCESS));
-  // § 2.3 S16
+  // § 5.2 S2HA, S2HD, IDR0.HTTU
   if (check<T>(unit, CHECK.STE_HTTU, badHttu)) return CHECK.STE_HTTU;
-  // § 2.3 S17
+  // § 5.2 S2TG, IDR5.GRAN4K, GRAN16K, GRAN64K
   const badGranule = !granule(unit, <i32>read(ste, STE.S2TG));
   if (check<T>(unit, CHECK.STE_S2TG, badGranule)) return CHECK.STE_S2TG;
-  // § 2.3 S18
+  // § 5.2 S2TTB, S2PS
   if (check<T>(unit, CHECK.STE_S2TTB, isTableOutside(unit, ste))) return CHECK.STE_S2TTB;
   return checkStage2Shape<T>(unit, ste);
 }
@@ -136,19 +136,19 @@ function checkStage2<T>(unit: usize, ste: usize): u32 {
 function checkStage2Shape<T>(unit: usize, ste: usize): u32 {
   const tg = <i32>read(ste, STE.S2TG);
   const badSize = !isStage2Size(unit, tg, <i32>read(ste, STE.S2T0SZ));
-  // § 2.3 S19
+  // § 5.2 S2T0SZ
   if (check<T>(unit, CHECK.STE_S2T0SZ, badSize)) return CHECK.STE_S2T0SZ;
   const shape = load<u32>(unit + stage2Index(word(ste, STE.S2TG)) * 4, SMMU.GEOMETRY2);
-  // § 2.3 S20
+  // § 5.2 S2SL0, S2T0SZ, S2TG
   if (check<T>(unit, CHECK.STE_S2SL0, !shape)) return CHECK.STE_S2SL0;
   const features = load<u64>(unit, SMMU.FEATURES);
   const badEndian = !has(features, read(ste, STE.S2ENDI) ? FEATURE.BIG_ENDIAN : FEATURE.LITTLE_ENDIAN);
-  // § 2.3 S21
+  // § 5.2 S2ENDI, IDR0.TTENDIAN
   if (check<T>(unit, CHECK.STE_S2ENDI, badEndian)) return CHECK.STE_S2ENDI;
   return CHECK.NONE;
 }
 
-/** § 2.3 S18: S2TTB beyond the output size, which is 48 bits at most unless the granule is 64 KiB. */
+/** § 5.2 S2TTB: beyond the output size, which is 48 bits at most unless the granule is 64 KiB. */
 // @ts-ignore: decorator
 @inline
 function isTableOutside(unit: usize, ste: usize): bool {

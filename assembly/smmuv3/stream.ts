@@ -28,7 +28,7 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
     const held = isCached<T>() ? heldLevel1(unit, l1, 0, sid >> split, split, ORIGIN.L1STD) : 0;
     const ptr = held ? held : fetch<T>(unit, at, L1STD_SIZE, SLOT.L1STD);
     step<T>(unit, STRUCTURE.L1STD, 0, 0, at, index >> split, ptr, 1);
-    // § 3.2 step 3
+    // § 7.3 F_STE_FETCH
     if (check<T>(unit, CHECK.L1STD_FETCH, isMissing<T>(ptr))) {
       fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.L1STD_FETCH, at, 0);
       return 0;
@@ -37,28 +37,28 @@ export function findSte<T>(unit: usize, sid: u32, flags: u32, result: usize): us
     if (isCached<T>() && !held && !(flags & REQUEST_FLAG.PROBE)) keepLevel1(l1, 0, sid >> split, split, ptr, at);
     const entry = load<u64>(ptr);
     const span = get(entry, L1STD.Span);
-    // § 2.1 Span = 0 (wraps), reserved, or > SPLIT + 1
+    // § 5.1 Span = 0 (wraps), reserved, or > SPLIT + 1
     if (check<T>(unit, CHECK.L1STD_SPAN, span - 1 > <u64>split)) {
       fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_SPAN, at, entry);
       return 0;
     }
     index &= (<u64>1 << split) - 1;
-    // § 2.1 the index must lie within the span
+    // § 5.1 the index must lie within the span
     if (check<T>(unit, CHECK.L1STD_INDEX, index >> (span - 1) != 0)) {
       fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.L1STD_INDEX, at, entry);
       return 0;
     }
-    // § 2.1 bits below the table's size count as 0: 2^(Span - 1) STEs
+    // § 5.1 L2Ptr: bits below the table's size count as 0: 2^(Span - 1) STEs
     table = entry & mask(L1STD.L2Ptr) & load<u64>(unit, SMMU.POINTERS) & -(<u64>STE_SIZE << (span - 1));
   }
   const at = table + index * STE_SIZE;
-  // § 3.3: beyond OAS there is nothing to fetch
+  // § 3.4 beyond OAS there is nothing to fetch
   const isOutside = (at & load<u64>(unit, SMMU.BEYOND_OAS)) != 0;
   const ptr: usize = isOutside ? 0 : fetchEntry<T>(unit, at, STE_SIZE, SLOT.STE);
   if (notes<T>()) store<u64>(met(unit, ORIGIN.STE), at);
   if (!marks<T>()) return ptr;
   step<T>(unit, STRUCTURE.STE, 0, split ? 1 : 0, at, index, ptr, STE_WORDS);
-  // § 3.2 step 5
+  // § 7.3 F_STE_FETCH
   if (check<T>(unit, CHECK.STE_FETCH, !ptr)) {
     fail<T>(result, EVENT_NUMBER.F_STE_FETCH, CHECK.STE_FETCH, at, 0);
     return 0;

@@ -16,7 +16,7 @@ export const BYPASS_STAGE1: i32 = -2;
 @inline
 export function log2Cds<T>(unit: usize, word0: u64): u32 {
   if (!marks<T>()) return <u32>get(word0, STE.S1CDMax);
-  // § 2.3 S10: at most SSIDSIZE, which counts as 0 where that is 0
+  // § 5.2 S1CDMax: at most SSIDSIZE, which counts as 0 where that is 0
   return min<u32>(<u32>get(word0, STE.S1CDMax), load<u32>(unit, SMMU.SSID_BITS));
 }
 
@@ -36,17 +36,17 @@ export function selectCd<T>(
   if (!(flags & REQUEST_FLAG.PASID)) {
     if (!log2 || dss == S1DSS.SUBSTREAM0) return 0;
     if (dss == S1DSS.BYPASS) return BYPASS_STAGE1;
-    // § 2.6 S1DSS = 0b00 (or 0b11)
+    // § 5.2 S1DSS = 0b00 (or 0b11)
     check<T>(unit, CHECK.SUBSTREAM_MISSING, true);
     fail<T>(result, EVENT_NUMBER.F_STREAM_DISABLED, CHECK.SUBSTREAM_MISSING, 0, word0);
     return NO_CD;
   }
-  // § 2.6 S1CDMax = 0 takes no SubstreamID, otherwise it must lie in the table
+  // § 3.3.2 S1CDMax = 0 takes no SubstreamID, otherwise it must lie in the table
   if (check<T>(unit, CHECK.SUBSTREAM_RANGE, !log2 || pasid >> log2 != 0)) {
     fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.SUBSTREAM_RANGE, 0, word0);
     return NO_CD;
   }
-  // § 2.6 S1DSS = 0b10 keeps CD 0 for traffic without SubstreamID
+  // § 5.2 S1DSS = 0b10 keeps CD 0 for traffic without SubstreamID
   if (check<T>(unit, CHECK.SUBSTREAM_ZERO, !pasid && dss == S1DSS.SUBSTREAM0)) {
     fail<T>(result, EVENT_NUMBER.F_STREAM_DISABLED, CHECK.SUBSTREAM_ZERO, 0, word0);
     return NO_CD;

@@ -1,4 +1,4 @@
-/** StreamWorlds and TLB tags. IHI 0070 3.8 "Virtualization", 3.12 here: STRW and E2H; N7. */
+/** StreamWorlds and TLB tags. IHI 0070 3.8 "Virtualization", 3.17 (tags), 5.2 (STRW). */
 import { element, get, moved, word } from "../bits";
 import { CONFIG_BIT, STE } from "../layout/smmuv3";
 import { SMMU, TAG, WORLD } from "../layout/smmuv3-unit";
@@ -7,7 +7,7 @@ import { SMMU, TAG, WORLD } from "../layout/smmuv3-unit";
 // @ts-ignore: decorator
 @inline
 export function worldOf(unit: usize, word1: u64, config: u32): u32 {
-  // § 3.12 STRW counts for stage 1 only streams
+  // § 5.2 STRW: counts for stage 1 only streams
   return config & CONFIG_BIT.STAGE2 ? WORLD.NS_EL1 : load<u8>(unit + <usize>get(word1, STE.STRW), SMMU.WORLDS);
 }
 
@@ -15,6 +15,6 @@ export function worldOf(unit: usize, word1: u64, config: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function tags(unit: usize, ste: usize, asid: u64, world: u32): u64 {
-  // § 3.10 N7: a VMID tags all NS-EL1 translations of an SMMU with stage 2
+  // § 3.17 a VMID tags all NS-EL1 translations of an SMMU with stage 2
   return asid | moved(word(ste, STE.S2VMID) & element(unit + SMMU.TAG_MASKS, world), STE.S2VMID, TAG.VMID);
 }

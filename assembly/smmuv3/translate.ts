@@ -62,7 +62,7 @@ export function smmuTranslateMany(unit: usize, requests: usize, results: usize, 
   return events;
 }
 
-/** The cache by request, or 0. § 6.2 Y7: caches survive SMMUEN = 0, but nothing is translated then. */
+/** The cache by request, or 0. § 3.21.3 caches survive SMMUEN = 0, but nothing is translated then. */
 // @ts-ignore: decorator
 @inline
 function tlbInUse(unit: usize): usize {
@@ -134,7 +134,7 @@ function served(unit: usize, flags: u32, result: usize): u32 {
   const needs = load<u32>(unit, SMMU.READ_NEEDS);
   // Reads that are instruction fetches go out as such, so an entry serves either reads or writes then.
   if (needs != PERMISSION.READ) return flags & REQUEST_FLAG.WRITE ? flags & REQUEST_FLAG.WRITE : REQUEST_FLAG.READ;
-  // PERMISSION.READ and WRITE are where REQUEST_FLAG has READ and WRITE. § 3.8 H10: a write may need a new walk.
+  // PERMISSION.READ and WRITE are where REQUEST_FLAG has READ and WRITE. § 3.13 a write may need a new walk.
   const rights: u32 = load<u8>(result, RESULT.PERMISSIONS) & ACCESS;
   return load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.DIRTY ? rights : rights & ~REQUEST_FLAG.WRITE;
 }

@@ -1,5 +1,6 @@
 /**
- * One transaction, from StreamID to output address, in the order of IHI 0070 3.4 and 7.3.
+ * One transaction, from StreamID to output address, in the order of IHI 0070 3.4 and 7.3. In this folder
+ * `§` cites IHI 0070, by section and field, or what it names: DDI 0487 is the Arm ARM.
  *
  * Every step returns a value or notes a fault; `conclude` turns a fault into answer and record. See
  * `../modes` for the ways in which all of this is compiled.
@@ -87,7 +88,7 @@ function walk<T, S>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32,
   } else if (!isCached<T>() || isOddSte(unit, ste, word0, word1, word(ste, STE.S2VMID))) {
     const id = checkSte<T>(unit, ste);
     if (id) {
-      // § 3.2 steps 6 and 7
+      // § 7.3 C_BAD_STE; § 5.2 Config = 0b0xx
       fail<T>(result, id == CHECK.STE_CONFIG ? 0 : EVENT_NUMBER.C_BAD_STE, id, 0, word0);
       return conclude<T>(unit, ste, 0, pasid, flags, result);
     }
@@ -99,24 +100,24 @@ function walk<T, S>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32,
 function answerEarly<T>(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   const features = load<u64>(unit, SMMU.FEATURES);
   if (!has(features, FEATURE.SMMUEN)) {
-    // § 3.2 step 1
+    // § 3.11.1 SMMUEN = 0
     if (!(flags & ATS)) return bypassByGbpa<T>(unit, pasid, address, flags, result);
-    // § 3.13 AT1, AT7
+    // § 3.9.1 SMMUEN = 0
     if (flags & REQUEST_FLAG.TRANSLATION) fail<T>(result, EVENT_NUMBER.F_BAD_ATS_TREQ, CHECK.ATS_REQUEST, 0, 0);
     else fail<T>(result, EVENT_NUMBER.F_TRANSL_FORBIDDEN, CHECK.ATS_FORBIDDEN, 0, 0);
     return conclude<T>(unit, 0, 0, pasid, flags, result);
   }
-  // § 3.13 AT7: ATSCHK = 0
+  // § 3.9.1 CR0.ATSCHK = 0
   if (flags & REQUEST_FLAG.TRANSLATED && !has(features, FEATURE.ATS_CHECK)) {
     return passTranslated<T>(unit, pasid, address, flags, result);
   }
-  // § 3.2 step 2
+  // § 3.3.1 LOG2SIZE, SIDSIZE
   if (<u64>sid < load<u64>(unit, SMMU.STREAMS)) return GO_ON;
   fail<T>(result, EVENT_NUMBER.C_BAD_STREAMID, CHECK.SID_RANGE, 0, 0);
   return conclude<T>(unit, 0, 0, pasid, flags, result);
 }
 
-/** § 3.2 from step 9 on: by a valid STE that does not abort. */
+/** § 3.3.2, 3.3.3: by a valid STE that does not abort. */
 // @ts-ignore: decorator
 @inline
 function translate<T, S>(
@@ -141,7 +142,7 @@ function translate<T, S>(
     if (flags & REQUEST_FLAG.TRANSLATED) return translateTranslated<T>(unit, ste, pasid, address, flags, result);
   }
   if (!isFloat<S>() && !(config & CONFIG_BIT.STAGE1)) {
-    // § 2.6 Config = 0b1x0 takes no SubstreamID
+    // § 3.3.2 Config = 0b1x0 takes no SubstreamID
     if (check<T>(unit, CHECK.SUBSTREAM_UNEXPECTED, (flags & REQUEST_FLAG.PASID) != 0)) {
       fail<T>(result, EVENT_NUMBER.C_BAD_SUBSTREAMID, CHECK.SUBSTREAM_UNEXPECTED, 0, word0);
       return conclude<T>(unit, ste, 0, pasid, flags, result);
@@ -169,7 +170,7 @@ function translate<T, S>(
   } else if (!isCached<T>() || isOddCd<T>(unit, word1, cd, cd0, isEl2, address)) {
     const id = checkCd<T>(unit, ste, cd, world);
     if (id) {
-      // § 3.2 step 15
+      // § 7.3 C_BAD_CD
       fail<T>(result, EVENT_NUMBER.C_BAD_CD, id, 0, cd0);
       return conclude<T>(unit, ste, cd, pasid, flags, result);
     }
@@ -186,7 +187,7 @@ function translate<T, S>(
     input = untagged(address, isHigh ? has(cd0, CD.TBI1) : has(cd0, CD.TBI0));
     if (heldTranslation(unit, key, input, <u32>index, flags, result)) return 0;
   }
-  // § 3.2 steps 16 to 18
+  // § 3.3.3 stage 1
   const event = walkStage1<T>(unit, ste, cd, counting, <u32>index, address, world, isEl2, nested, key, flags, result);
   if (event) return conclude<T>(unit, ste, cd, pasid, flags, result);
   if (marks<T>() && flags & REQUEST_FLAG.TRANSLATION) {
@@ -206,7 +207,7 @@ export function isSuccess(result: usize): bool {
   return (load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.ANSWER) == ANSWER.SUCCESS;
 }
 
-/** § 3.13 AT1, AT4: the completion of a translation request after stage 1. */
+/** § 3.9.1 the completion of a translation request after stage 1. */
 function answerRequest<T>(
   unit: usize,
   ste: usize,
@@ -227,7 +228,7 @@ function answerRequest<T>(
   return complete(unit, ste, ipa, flags, result);
 }
 
-/** § 3.2 steps 20 and 21 after stage 1: `result` holds what stage 1 made of the address. */
+/** § 3.3.3 stage 2 after stage 1: `result` holds what stage 1 made of the address. */
 function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32, result: usize): i32 {
   const ipa = load<u64>(result, RESULT.ADDRESS);
   const above = load<u8>(result, RESULT.PERMISSIONS);
@@ -257,7 +258,7 @@ function addStage2<T>(unit: usize, ste: usize, cd: usize, pasid: u32, flags: u32
   return 0;
 }
 
-/** § 3.2 steps 10, 19 to 21: stage 1 is bypassed or absent. */
+/** § 5.2 Config, S1DSS: stage 1 is bypassed or absent. */
 function skipStage1<T>(
   unit: usize,
   ste: usize,
@@ -278,15 +279,15 @@ function skipStage1<T>(
   return onlyStage2<T>(unit, ste, pasid, address, flags, result);
 }
 
-/** § 3.13 AT7: translated transactions of a stream that may send them. */
+/** § 3.9.1 translated transactions of a stream that may send them. */
 function translateTranslated<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   if (effectiveEats(unit, ste) == EATS.FULL) return passTranslated<T>(unit, pasid, address, flags, result);
   return onlyStage2<T>(unit, ste, pasid, address, flags, result);
 }
 
-/** § 3.2 steps 19 to 21 without stage 1. */
+/** § 3.3.3 stage 2 without stage 1. */
 function onlyStage2<T>(unit: usize, ste: usize, pasid: u32, address: u64, flags: u32, result: usize): i32 {
-  // § 3.2 step 19
+  // § 3.4 IAS
   if (check<T>(unit, CHECK.IAS_SIZE, address > below(load<u32>(unit, SMMU.IAS)))) {
     failStage<T>(result, EVENT_NUMBER.F_ADDR_SIZE, CHECK.IAS_SIZE, 0, EVENT_CLASS.IN, 0, 0, 0, 0);
     return conclude<T>(unit, ste, 0, pasid, flags, result);
