@@ -1,8 +1,8 @@
 /** The unit blocks of one walker in linear memory: its own, and those of its workers, kept alike. */
-import { UNIT } from "../../assembly/layout/core.ts";
+import { NO_POINTER, UNIT } from "../../assembly/layout/core.ts";
 import { checkInteger } from "../check.ts";
 import type { GuestMemory } from "../memory.ts";
-import { LINE_BYTES } from "./gate.ts";
+import { type Gate, LINE_BYTES } from "./gate.ts";
 import type { ShareOptions, WalkerHandle } from "./handle.ts";
 
 const MAX_WORKERS = 1024;
@@ -47,24 +47,38 @@ export class UnitBlocks {
   ): WalkerHandle[] {
     checkInteger("count", count, 1, MAX_WORKERS);
     checkInteger("workspace", workspace, 4096, 2 ** 31);
-    const { core } = this.#memory;
     const gate = this.#memory.shareable();
-    return Array.from({ length: count }, () => {
-      const unit = core.allocate(this.#bytes);
-      core.u8.copyWithin(unit, this.#own, this.#own + this.#bytes);
-      core.view.setUint32(unit + UNIT.TRACE, 0, true);
-      openCaches?.(unit);
-      const line = core.allocate(LINE_BYTES);
-      const memory = this.#memory.slice(workspace);
-      const index = gate.add(line);
-      this.#workers.set(index, unit);
-      return { vendor, index, memory, gate: gate.ptr, line, unit, cached: openCaches !== undefined };
-    });
+    const handles: WalkerHandle[] = [];
+    try {
+      while (handles.length < count) handles.push(this.#add(gate, vendor, openCaches, workspace));
+    } catch (error) {
+      for (const { index } of handles) this.detach(index);
+      throw error;
+    }
+    return handles;
   }
 
   /** @throws RangeError when no worker of this walker has this index */
   detach(index: number): void {
     if (!this.#workers.delete(index)) throw new RangeError(`index: ${index} is no worker of this walker`);
     this.#memory.gate?.remove(index);
+  }
+
+  #add(
+    gate: Gate,
+    vendor: WalkerHandle["vendor"],
+    openCaches: ((unit: number) => void) | undefined,
+    workspace: number,
+  ): WalkerHandle {
+    const { core } = this.#memory;
+    const unit = core.allocate(this.#bytes);
+    core.u8.copyWithin(unit, this.#own, this.#own + this.#bytes);
+    core.view.setUint32(unit + UNIT.TRACE, NO_POINTER, true);
+    openCaches?.(unit);
+    const line = core.allocate(LINE_BYTES);
+    const memory = this.#memory.slice(workspace);
+    const index = gate.add(line);
+    this.#workers.set(index, unit);
+    return { vendor, index, memory, gate: gate.ptr, line, unit, cached: openCaches !== undefined };
   }
 }

@@ -110,6 +110,8 @@ describe("workers at the gate", () => {
     expect(() => walker.share(0)).toThrow("count: 0 is not a whole number in 1..");
     expect(() => walker.share(1, { workspace: 1 })).toThrow("workspace: 1 is not a whole number in 4096..");
     expect(() => walker.share(100)).toThrow(/do not fit, .* bytes of workspace are left/);
+    // Those that did fit are no workers either.
+    expect(() => walker.detach(0)).toThrow(new RangeError("index: 0 is no worker of this walker"));
   });
 
   it("a worker's view of the memory: reads and writes what the owner does, may not poison", () => {
