@@ -1,7 +1,7 @@
 /**
  * The SMMUv3 stage 1 walk (4 KiB granule) in plain TypeScript, without Wasm: 32-bit halves in a
- * Uint32Array, addresses as doubles. Makes the checks of `bench/native/smmuv3.c` for the path it
- * serves; a yardstick, not a product.
+ * Uint32Array, addresses as doubles. Makes the checks of STE, CD and descriptors that
+ * `bench/native/smmuv3.c` makes on the path it serves; a yardstick, not a product.
  */
 
 export interface PlainSmmuState {

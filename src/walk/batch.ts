@@ -24,11 +24,14 @@ export class Batch {
   readonly results: number;
   readonly capacity: number;
   readonly #core: Core;
+  /** The core's: here, since each request is stored and read by it. */
+  readonly #u32: Uint32Array;
   readonly #vendor: Vendor;
   readonly #unit: number;
 
   constructor(core: Core, vendor: Vendor, unit: number, capacity: number) {
     this.#core = core;
+    this.#u32 = core.u32;
     this.#vendor = vendor;
     this.#unit = unit;
     this.capacity = capacity;
@@ -51,7 +54,7 @@ export class Batch {
   /** Stores request number `index` from bare numbers, as `Walker.walk` takes them, unchecked but for `index`. */
   put(index: number, sid: number, pasid: number, low: number, high: number, flags: number): void {
     if (index >>> 0 >= this.capacity) checkInteger("index", index, 0, this.capacity - 1);
-    const { u32 } = this.#core;
+    const u32 = this.#u32;
     const at = (this.requests + index * REQUEST_BYTES) >>> 2;
     u32[at + SID_WORD] = sid;
     u32[at + PASID_WORD] = pasid;
@@ -63,7 +66,7 @@ export class Batch {
   /** Result number `index`, into an object of the caller's. */
   read(index: number, into: BareResult): void {
     if (index >>> 0 >= this.capacity) checkInteger("index", index, 0, this.capacity - 1);
-    copyResult(this.#core.u32, this.results + index * RESULT_BYTES, into);
+    copyResult(this.#u32, this.results + index * RESULT_BYTES, into);
   }
 
   /**
