@@ -5,10 +5,10 @@
  * set's four tags, which fill one line. Each entry may have an *origin* (where it came from), stored
  * apart so that a hit never touches it. Entries are named by their index, -1 is none.
  */
-import { CACHE, CACHE_HEADER, SECOND_WORD, SET_TAG_BYTES, WAYS } from "./layout/caches";
+import {
+  CACHE, CACHE_HEADER, MIX_ROTATION, SECOND_WORD, SET_TAG_BYTES, SPREAD_HIGH, SPREAD_LOW, SPREAD_MIXED, WAYS,
+} from "./layout/caches";
 
-/** An odd constant that spreads the bits (Knuth's multiplicative hashing). */
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /** Bytes of a word of a tag; of a set's tags for each of its entries. */
 const WORD = 8;
 const TAG_BYTES = SET_TAG_BYTES / WAYS;
@@ -33,7 +33,7 @@ export function cacheOpen(cache: usize, sets: u32, valueBytes: u32, originBytes:
   store<u32>(cache, origins, CACHE.ORIGINS);
   store<u32>(cache, origins + entries * originBytes, CACHE.VICTIMS);
   // The highest log2(sets) bits of a hash, and below them those of an offset into a set.
-  store<u64>(cache, 64 - ctz(SET_TAG_BYTES) - (sets ? ctz(sets) : 0), CACHE.HASH_SHIFT);
+  store<u32>(cache, 32 - ctz(SET_TAG_BYTES) - (sets ? ctz(sets) : 0), CACHE.HASH_SHIFT);
   clear(cache);
 }
 
@@ -45,7 +45,7 @@ function align(bytes: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function find(cache: usize, key0: u64, key1: u64): i32 {
-  const set = setOf(key0, key1, load<u64>(cache, CACHE.HASH_SHIFT));
+  const set = setOf(key0, key1, load<u32>(cache, CACHE.HASH_SHIFT));
   const tags = <usize>load<u32>(cache, CACHE.TAGS) + set;
   for (let hits = compare(tags, key0); hits; hits &= hits - 1) {
     const way = ctz(hits);
@@ -57,8 +57,10 @@ export function find(cache: usize, key0: u64, key1: u64): i32 {
 /** Where the tags of this key's set are, from the first set's on. */
 // @ts-ignore: decorator
 @inline
-export function setOf(key0: u64, key1: u64, hashShift: u64): usize {
-  return <usize>(((key0 ^ key1) * SPREAD) >> hashShift) & ~(SET_TAG_BYTES - 1);
+export function setOf(key0: u64, key1: u64, hashShift: u32): usize {
+  const mixed = <u32>key1 ^ rotl<u32>(<u32>(key0 >> 32), MIX_ROTATION);
+  const hash = (<u32>key0 * <u32>SPREAD_LOW) ^ (mixed * <u32>SPREAD_MIXED) ^ (<u32>(key1 >> 32) * <u32>SPREAD_HIGH);
+  return (hash >> hashShift) & ~(SET_TAG_BYTES - 1);
 }
 
 /** Bit n: way n of the set at `tags` has this first word. */
@@ -79,7 +81,7 @@ export function insert(cache: usize, key0: u64, key1: u64): i32 {
 
 /** The same where `find` has just said that no entry has this key. */
 export function place(cache: usize, key0: u64, key1: u64): i32 {
-  const set = setOf(key0, key1, load<u64>(cache, CACHE.HASH_SHIFT));
+  const set = setOf(key0, key1, load<u32>(cache, CACHE.HASH_SHIFT));
   const tags = <usize>load<u32>(cache, CACHE.TAGS) + set;
   // Ways whose second word is 0 are free.
   const free = compare(tags + SECOND_WORD, 0);

@@ -2,13 +2,19 @@
  * A cache of translations by request, in front of all other caches of a unit: a hit needs nothing but
  * the request.
  *
+ * A lone request that hits is answered without WebAssembly, from the same entries and in the same way:
+ * `src/walk/tlb.ts` is the twin of `look`.
+ *
  * The first word of a key is the page's address, with log2 of its bytes where that is 0; the second is
  * who asks, and how. A value is a result's first part with, where its page's address is 0, the
  * accesses that it serves: so one word says whether it serves, and where it leads.
  */
+import { mask } from "./bits";
 import { compare, setOf } from "./caches";
-import { CACHE, SECOND_WORD, SET_TAG_BYTES, TLB_VALUE_BYTES, WAYS } from "./layout/caches";
-import { RESULT, RESULT_FLAG } from "./layout/core";
+import {
+  CACHE, REQUESTER, REQUESTER_FLAGS_SHIFT, SECOND_WORD, SET_TAG_BYTES, TLB_VALUE_BYTES, WAYS,
+} from "./layout/caches";
+import { REQUEST_FLAG, RESULT, RESULT_FLAG } from "./layout/core";
 
 /** What `look` says: answered; nothing is held; what is held does not serve this access. */
 export const HIT: i32 = 1;
@@ -19,6 +25,20 @@ export const UNFIT: i32 = -1;
 const WORD = 8;
 /** How much bigger a set's values are than its tags. */
 const SET_VALUES_RATIO = (WAYS * TLB_VALUE_BYTES) / SET_TAG_BYTES;
+
+/** How a request is made, as far as an entry is for one way only. */
+const KIND: u32 = REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED | REQUEST_FLAG.PASID;
+
+/**
+ * Second word of a key: which requests an entry serves.
+ * @param ids source-id and PASID (StreamID and SubstreamID), as a request has them
+ */
+// @ts-ignore: decorator
+@inline
+export function requester(ids: u64, flags: u32): u64 {
+  const who = flags & REQUEST_FLAG.PASID ? mask(REQUESTER.SID) | mask(REQUESTER.PASID) : mask(REQUESTER.SID);
+  return mask(REQUESTER.VALID) | (ids & who) | (<u64>(flags & KIND) << REQUESTER_FLAGS_SHIFT);
+}
 
 /** First word of the key of the page around `address`. */
 // @ts-ignore: decorator
@@ -37,7 +57,7 @@ export function look(tlb: usize, key: u64, address: u64, access: u32, result: us
   for (let shifts = load<u64>(tlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {
     const shift = ctz(shifts);
     const page = pageKey(address, shift);
-    const set = setOf(page, key, load<u64>(tlb, CACHE.HASH_SHIFT));
+    const set = setOf(page, key, load<u32>(tlb, CACHE.HASH_SHIFT));
     const tags = <usize>load<u32>(tlb, CACHE.TAGS) + set;
     for (let hits = compare(tags, page); hits; hits &= hits - 1) {
       const way = ctz(hits);

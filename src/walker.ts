@@ -6,6 +6,7 @@ import type { Outcome, Request, Trace } from "./iommu.ts";
 import { Batch } from "./walk/batch.ts";
 import { encodeRequest } from "./walk/request.ts";
 import { type BareResult, copyResult, decodeResult, WalkResult } from "./walk/result.ts";
+import { Tlb } from "./walk/tlb.ts";
 import { openTrace, readTrace } from "./walk/trace.ts";
 import type { Vendor } from "./walk/vendor.ts";
 
@@ -16,12 +17,15 @@ export class Walker {
   readonly unit: number;
   readonly #core: Core;
   readonly #vendor: Vendor;
+  readonly #tlb: Tlb | undefined;
   #trace = 0;
 
-  constructor(core: Core, vendor: Vendor, unit: number) {
+  /** @param cache the unit's cache of translations by request, if it has one */
+  constructor(core: Core, vendor: Vendor, unit: number, cache?: number) {
     this.#core = core;
     this.#vendor = vendor;
     this.unit = unit;
+    this.#tlb = cache === undefined ? undefined : new Tlb(core, unit, cache);
     this.result = new WalkResult(core, core.allocate(RESULT_BYTES));
   }
 
@@ -37,8 +41,13 @@ export class Walker {
     return this.#vendor.walk(this.unit, sid, pasid, low, high, flags, this.result.ptr);
   }
 
-  /** As `walk`, and what it says goes into an object of the caller's. @returns fault reason or event number */
+  /**
+   * As `walk`, but what it says goes into an object of the caller's, and `result` is anybody's guess: a
+   * request that the unit's caches answer needs no call into WebAssembly.
+   * @returns fault reason or event number
+   */
   walkInto(sid: number, pasid: number, low: number, high: number, flags: number, into: BareResult): number {
+    if (this.#tlb?.look(sid, pasid, low, high, flags, into)) return 0;
     const code = this.#vendor.walk(this.unit, sid, pasid, low, high, flags, this.result.ptr);
     copyResult(this.#core.u32, this.result.ptr, into);
     return code;

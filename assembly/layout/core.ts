@@ -51,11 +51,16 @@ export const STATIC_DATA = 4096;
 export enum UNIT {
   /** u32 pointer to the trace buffer (NO_POINTER: this unit cannot be traced). */
   TRACE = 0,
+  /** u32 pointer to the cache of translations by request, see `tlb.ts`; NO_POINTER while nothing is answered from it. */
+  FRONT = 4,
+  /** u32 REQUEST_FLAG bits: a request that has one of them is not answered from there; ALL_REQUESTS with FRONT = 0. */
+  WALKED = 8,
   /** Copies of structures fetched from host-backed memory: SLOTS of SLOT_BYTES. */
   SLOT0 = 64,
   /** The vendor's part. */
   VENDOR = 576,
 }
+export const ALL_REQUESTS = -1;
 export const SLOT_BYTES = 64;
 export const SLOTS = 8;
 

@@ -8,22 +8,6 @@ export enum SMMU_POLICY {
   BEHIND = 1 << 1,
 }
 
-/**
- * Translations by request, in front of all other caches (see `assembly/tlb.ts`): first word the page
- * (PAGE_KEY), second word who asks and how.
- */
-export enum REQUESTER {
-  /** StreamID and SubstreamID are as far apart as REQUEST has them: one word for both. */
-  SID = (31 << 16) | 0,
-  PASID = (51 << 16) | 32,
-  /** REQUEST_FLAG.EXECUTE, PRIVILEGED and PASID, shifted up by REQUESTER_FLAGS_SHIFT. */
-  EXECUTE = (52 << 16) | 52,
-  PRIVILEGED = (53 << 16) | 53,
-  HAS_PASID = (54 << 16) | 54,
-  VALID = (63 << 16) | 63,
-}
-export const REQUESTER_FLAGS_SHIFT = 50;
-
 /** Configuration: first word the StreamID or SubstreamID (level 1: of the block), second word this. */
 export enum CONFIG_KEY {
   /** CDs and L1CDs. */

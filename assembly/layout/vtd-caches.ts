@@ -9,25 +9,20 @@ export enum VTD_POLICY {
 }
 
 /**
- * Second word of every key: which requests the entry serves. The first word is a page (IOTLB, PAGE_KEY), an
- * address prefix (paging structures), or the source-id or PASID (context and PASID cache).
+ * Second word of every key behind the IOTLB (which has REQUESTER): whom the entry serves. The first word is
+ * an address prefix (paging structures), or the source-id or PASID (context and PASID cache).
  */
 export enum KEY {
-  /** Source-id and PASID are as far apart as REQUEST has them: one word for both. */
   SID = (15 << 16) | 0,
   PASID = (51 << 16) | 32,
   /** Paging-structure caches: of the domain, for all requesters. */
   DID = (15 << 16) | 0,
-  /** REQUEST_FLAG.PRIVILEGED and PASID, shifted up by KEY_FLAGS_SHIFT. */
-  PRIVILEGED = (19 << 16) | 19,
-  HAS_PASID = (20 << 16) | 20,
   /** Paging-structure caches: level of the entry held. */
   LEVEL = (54 << 16) | 52,
   /** Context cache: a scalable-mode entry. */
   SCALABLE = (55 << 16) | 55,
   VALID = (63 << 16) | 63,
 }
-export const KEY_FLAGS_SHIFT = 16;
 
 /**
  * IOTLB: where a translation came from: u64 addresses of the entries, 0 where there is none. Those of

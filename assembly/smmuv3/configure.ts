@@ -4,6 +4,7 @@
  * The walker reads only these derived values, so a walk pays for none of this.
  */
 import { below, get, has, mask, put, setElement, span } from "../bits";
+import { ALL_REQUESTS, NO_POINTER, REQUEST_FLAG, UNIT } from "../layout/core";
 import {
   CD, CD_PART, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, S1FMT, STE, STE_PART, STRW,
 } from "../layout/smmuv3";
@@ -35,6 +36,16 @@ export function smmuConfigure(unit: usize): void {
   deriveOddBits(unit);
   deriveGeometries(unit);
   deriveRights1(unit);
+  deriveFront(unit);
+}
+
+/** What the cache of translations by request is asked, see `../tlb`. */
+function deriveFront(unit: usize): void {
+  // § 3.21.3 caches survive SMMUEN = 0, but nothing is translated then.
+  const isAsked = load<u64>(unit, SMMU.STREAMS) != 0;
+  const walked: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PROBE;
+  store<u32>(unit, isAsked ? load<u32>(unit, SMMU.REQUESTERS) : NO_POINTER, UNIT.FRONT);
+  store<u32>(unit, isAsked ? walked : ALL_REQUESTS, UNIT.WALKED);
 }
 
 // @ts-ignore: decorator

@@ -4,10 +4,10 @@
  */
 import { clear, drop, firstKey, secondKey, span, valueOf } from "../caches";
 import { below, get } from "../bits";
-import { PAGE_KEY } from "../layout/caches";
+import { PAGE_KEY, REQUESTER } from "../layout/caches";
 import { RESULT } from "../layout/core";
 import { VA } from "../layout/smmuv3";
-import { CONFIG_KEY, REQUESTER, TRANSLATION_KEY } from "../layout/smmuv3-caches";
+import { CONFIG_KEY, TRANSLATION_KEY } from "../layout/smmuv3-caches";
 import { OPCODE } from "../layout/smmuv3-queues";
 import { EXTRA, SMMU, TAG, WORLD } from "../layout/smmuv3-unit";
 

@@ -6,48 +6,44 @@
  * caches behind it hold in place of memory.
  */
 import { drop, find, insert, originOf, place } from "../caches";
-import { mask } from "../bits";
 import { CACHE } from "../layout/caches";
-import { PERMISSION, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
-import { ORIGIN_BYTES, REQUESTER, REQUESTER_FLAGS_SHIFT, SMMU_POLICY } from "../layout/smmuv3-caches";
+import { PERMISSION, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG, UNIT } from "../layout/core";
+import { ORIGIN_BYTES, SMMU_POLICY } from "../layout/smmuv3-caches";
 import { SMALLEST_PAGE_SHIFT, SMMU } from "../layout/smmuv3-unit";
 import { Cached } from "../modes";
-import { ABSENT, HIT, hold, look, pageKey, UNFIT } from "../tlb";
+import { ABSENT, HIT, hold, look, pageKey, requester, UNFIT } from "../tlb";
 import { GROUP_BYTES } from "../warm";
 import { smmuWalk, smmuWalkMany } from "./entry";
 import { clearVectors, copyVectors } from "./held";
 import { isSuccess, walkExactly, walkFilling } from "./walk";
 import { warmIfCold } from "./warm";
 
-/** Requests that are never answered from, nor kept in, the cache by request. */
-const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PROBE;
 const ACCESS: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;
-/** How a request is made, as far as an entry is for one way only. */
-const KIND: u32 = REQUEST_FLAG.EXECUTE | REQUEST_FLAG.PRIVILEGED | REQUEST_FLAG.PASID;
 
 /** As `smmuWalk`, with the unit's caches. */
 export function smmuTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): i32 {
-  const tlb = tlbInUse(unit);
+  const tlb = load<u32>(unit, UNIT.FRONT);
   if (!tlb) return smmuWalk(unit, sid, pasid, low, high, flags, result);
   const address = (<u64>high << 32) | low;
   const key = requester((<u64>pasid << 32) | sid, flags);
-  const how = flags & WALKED ? UNFIT : look(tlb, key, address, flags & ACCESS, result);
+  const how = flags & load<u32>(unit, UNIT.WALKED) ? UNFIT : look(tlb, key, address, flags & ACCESS, result);
   if (how == HIT || (how == ABSENT && fill(unit, key, sid, pasid, address, flags, result))) return 0;
   return missed(unit, key, sid, pasid, address, flags, result);
 }
 
 /** As `smmuWalkMany`, with the unit's caches. */
 export function smmuTranslateMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
-  const tlb = tlbInUse(unit);
+  const tlb = load<u32>(unit, UNIT.FRONT);
   if (!tlb) return smmuWalkMany(unit, requests, results, count);
   let events: u32 = 0;
+  const walked = load<u32>(unit, UNIT.WALKED);
   const end = requests + count * REQUEST_BYTES;
   let warmedTo = requests;
   for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
     const flags = load<u32>(request, REQUEST.FLAGS);
     const address = load<u64>(request, REQUEST.ADDRESS);
     const key = requester(load<u64>(request, REQUEST.SID), flags);
-    const how = flags & WALKED ? UNFIT : look(tlb, key, address, flags & ACCESS, result);
+    const how = flags & walked ? UNFIT : look(tlb, key, address, flags & ACCESS, result);
     if (how == HIT) continue;
     if (request >= warmedTo) {
       const group = requests + (request - requests) / GROUP_BYTES * GROUP_BYTES;
@@ -62,30 +58,12 @@ export function smmuTranslateMany(unit: usize, requests: usize, results: usize, 
   return events;
 }
 
-/** The cache by request, or 0. § 3.21.3 caches survive SMMUEN = 0, but nothing is translated then. */
-// @ts-ignore: decorator
-@inline
-function tlbInUse(unit: usize): usize {
-  return load<u64>(unit, SMMU.STREAMS) ? <usize>load<u32>(unit, SMMU.REQUESTERS) : 0;
-}
-
-/**
- * Which requests an entry serves, apart from the page.
- * @param ids StreamID and SubstreamID, as a request has them
- */
-// @ts-ignore: decorator
-@inline
-function requester(ids: u64, flags: u32): u64 {
-  const who = flags & REQUEST_FLAG.PASID ? mask(REQUESTER.SID) | mask(REQUESTER.PASID) : mask(REQUESTER.SID);
-  return mask(REQUESTER.VALID) | (ids & who) | (<u64>(flags & KIND) << REQUESTER_FLAGS_SHIFT);
-}
-
 /** Walks, and holds what may be held of it. */
 function missed(unit: usize, key: u64, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): i32 {
   const met = startOrigin(unit, unit + SMMU.ORIGIN_BUFFER);
   const event = walkExactly<Cached>(unit, sid, pasid, address, flags, result);
   const isBypass = (load<u32>(result, RESULT.FLAGS) & RESULT_FLAG.BYPASS) != 0;
-  if (event || flags & WALKED || isBypass || !isSuccess(result)) return event;
+  if (event || flags & load<u32>(unit, UNIT.WALKED) || isBypass || !isSuccess(result)) return event;
   const tlb = load<u32>(unit, SMMU.REQUESTERS);
   const shift = <u64>load<u8>(result, RESULT.PAGE_SHIFT);
   const index = insert(tlb, pageKey(address, shift), key);

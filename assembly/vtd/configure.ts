@@ -5,6 +5,7 @@
  * Done once a change, so that the walk only compares.
  */
 import { below, get, has, mask, ones, place, setElement } from "../bits";
+import { ALL_REQUESTS, NO_POINTER, REQUEST_FLAG, UNIT } from "../layout/core";
 import {
   AGAW_BASE_BITS, AW, CONTEXT, CONTEXT_RESERVED, FSPM, FSPTE, FSPTE_RESERVED, FS_ADDRESS_BITS_4, LEVEL_BITS, PAGE_SHIFT,
   PASID, PASIDDIR_RESERVED, PASID_PART, PASID_RESERVED, PGTT, ROOT_RESERVED, SCONTEXT, SCONTEXT_RESERVED, SROOT_RESERVED, SSPTE,
@@ -21,13 +22,28 @@ export function vtdConfigure(unit: usize): void {
   const beyond = ~below(load<i32>(unit, VTD.HAW));
   store<u64>(unit, beyond, VTD.BEYOND_HAW);
   store<u64>(unit, rtaddr & mask(RTADDR.RTA), VTD.ROOT_TABLE);
-  store<u32>(unit, mode(load<u32>(unit, VTD.GSTS), ecap, rtaddr), VTD.MODE);
+  const kind = mode(load<u32>(unit, VTD.GSTS), ecap, rtaddr);
+  store<u32>(unit, kind, VTD.MODE);
+  configureFront(unit, kind);
   configureWidths(unit, cap, ecap);
   configureDevices(unit, cap, ecap, beyond);
   configurePasid(unit, cap, ecap, beyond);
   configureFirstStage(unit, cap, beyond);
   configureShortcuts(unit, cap, ecap);
   configureSecondStage(unit, cap, ecap, beyond, has(rtaddr, RTADDR.SSIRWE) && has(ecap, ECAP.SSIRWS));
+}
+
+/** What the IOTLB is asked, see `../tlb`: it holds nothing but what the tables of one of two modes say. */
+function configureFront(unit: usize, kind: u32): void {
+  const isAsked = kind == VTD_MODE.SCALABLE || kind == VTD_MODE.LEGACY;
+  store<u32>(unit, isAsked ? load<u32>(unit, VTD.IOTLB) : NO_POINTER, UNIT.FRONT);
+  if (!isAsked) {
+    store<u32>(unit, ALL_REQUESTS, UNIT.WALKED);
+    return;
+  }
+  const walked: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
+    REQUEST_FLAG.EXECUTE | REQUEST_FLAG.ZERO_LENGTH;
+  store<u32>(unit, kind == VTD_MODE.LEGACY ? walked | REQUEST_FLAG.PASID : walked, UNIT.WALKED);
 }
 
 function mode(gsts: u32, ecap: u64, rtaddr: u64): u32 {

@@ -5,49 +5,45 @@
  * where the IOTLB is all there is, else with what the caches behind it hold in place of memory.
  */
 import { drop, find, insert, originOf, place } from "../caches";
-import { get, mask, setElement } from "../bits";
-import { CACHE } from "../layout/caches";
-import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG } from "../layout/core";
+import { get, setElement } from "../bits";
+import { CACHE, REQUESTER } from "../layout/caches";
+import { REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT, RESULT_BYTES, RESULT_FLAG, UNIT } from "../layout/core";
 import { LEVEL_BITS, PAGE_SHIFT } from "../layout/vtd";
-import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, KEY, KEY_FLAGS_SHIFT, VTD_POLICY } from "../layout/vtd-caches";
+import { IOTLB_ORIGIN, IOTLB_ORIGIN_BYTES, VTD_POLICY } from "../layout/vtd-caches";
 import { LEVELS, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { Cached } from "../modes";
 import { EVERYTHING, isInterruptAddress, touchesInterruptRange } from "./result";
-import { ABSENT, HIT, hold, look, pageKey, UNFIT } from "../tlb";
+import { ABSENT, HIT, hold, look, pageKey, requester, UNFIT } from "../tlb";
 import { GROUP_BYTES } from "../warm";
 import { warmIfCold } from "./warm";
 import { vtdWalk, vtdWalkMany, walkExactly, walkFilling } from "./walk";
-
-/** Requests that the IOTLB does not serve. */
-const WALKED: u32 = REQUEST_FLAG.TRANSLATION | REQUEST_FLAG.TRANSLATED | REQUEST_FLAG.PAGE_REQUEST |
-  REQUEST_FLAG.EXECUTE | REQUEST_FLAG.ZERO_LENGTH;
 
 /** All requests read, write or both. */
 const ACCESS: u32 = REQUEST_FLAG.READ | REQUEST_FLAG.WRITE;
 
 /** As `vtdWalk`, with the unit's caches. */
 export function vtdTranslate(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, result: usize): u32 {
-  const iotlb = load<u32>(unit, VTD.IOTLB);
+  const iotlb = load<u32>(unit, UNIT.FRONT);
   if (!iotlb) return vtdWalk(unit, sid, pasid, low, high, flags, result);
   const address = (<u64>high << 32) | <u64>low;
   const key = requester((<u64>pasid << 32) | sid, flags);
-  const how = flags & unserved(unit) ? UNFIT : look(iotlb, key, address, flags & ACCESS, result);
+  const how = flags & load<u32>(unit, UNIT.WALKED) ? UNFIT : look(iotlb, key, address, flags & ACCESS, result);
   if (how == HIT || (how == ABSENT && fill(unit, key, address, flags, result))) return 0;
   return missed(unit, sid, pasid, address, flags, result);
 }
 
 /** As `vtdWalkMany`, with the unit's caches. */
 export function vtdTranslateMany(unit: usize, requests: usize, results: usize, count: u32): u32 {
-  const iotlb = load<u32>(unit, VTD.IOTLB);
+  const iotlb = load<u32>(unit, UNIT.FRONT);
   if (!iotlb) return vtdWalkMany(unit, requests, results, count);
   let faults: u32 = 0;
-  const refused = unserved(unit);
+  const walked = load<u32>(unit, UNIT.WALKED);
   const end = requests + count * REQUEST_BYTES;
   let warmedTo = load<u32>(unit, VTD.MODE) == VTD_MODE.SCALABLE ? requests : end;
   for (let request = requests, result = results; request < end; request += REQUEST_BYTES, result += RESULT_BYTES) {
     const flags = load<u32>(request, REQUEST.FLAGS);
     const address = load<u64>(request, REQUEST.ADDRESS);
-    if (!(flags & refused)) {
+    if (!(flags & walked)) {
       const key = requester(load<u64>(request, REQUEST.SID), flags);
       const how = look(iotlb, key, address, flags & ACCESS, result);
       if (how == HIT) continue;
@@ -65,33 +61,12 @@ export function vtdTranslateMany(unit: usize, requests: usize, results: usize, c
   return faults;
 }
 
-/**
- * Which requests an entry serves.
- * @param ids source-id and PASID, as a request has them
- */
-// @ts-ignore: decorator
-@inline
-function requester(ids: u64, flags: u32): u64 {
-  if (!(flags & REQUEST_FLAG.PASID)) return mask(KEY.VALID) | (ids & mask(KEY.SID));
-  const kind = <u64>(flags & (REQUEST_FLAG.PASID | REQUEST_FLAG.PRIVILEGED)) << KEY_FLAGS_SHIFT;
-  return mask(KEY.VALID) | (ids & (mask(KEY.SID) | mask(KEY.PASID))) | kind;
-}
-
-/** Flags of the requests that the IOTLB does not serve in the unit's mode. */
-// @ts-ignore: decorator
-@inline
-function unserved(unit: usize): u32 {
-  const mode = load<u32>(unit, VTD.MODE);
-  if (mode == VTD_MODE.SCALABLE) return WALKED;
-  return mode == VTD_MODE.LEGACY ? WALKED | REQUEST_FLAG.PASID : ACCESS;
-}
-
 /** Walks, and holds what may be held of it. */
 function missed(unit: usize, sid: u32, pasid: u32, address: u64, flags: u32, result: usize): u32 {
   const met = startOrigin(unit, unit + VTD.ORIGIN_BUFFER);
   const code = walkExactly<Cached>(unit, sid, pasid, address, flags, result);
-  const unheld = WALKED | REQUEST_FLAG.PROBE;
-  if (code || flags & unheld || load<u32>(unit, VTD.MODE) == VTD_MODE.OFF || isInterruptAddress(address)) return code;
+  const unheld = load<u32>(unit, UNIT.WALKED) | REQUEST_FLAG.PROBE;
+  if (code || flags & unheld || isInterruptAddress(address)) return code;
   const shift = shiftToHold(unit, address, result);
   if (!shift) return code;
   const iotlb = load<u32>(unit, VTD.IOTLB);
@@ -113,7 +88,7 @@ function fill(unit: usize, key: u64, address: u64, flags: u32, result: usize): b
   const expected: u64 = shifts ? ctz(shifts) : PAGE_SHIFT;
   let index = place(iotlb, pageKey(address, expected), key);
   const origin = startOrigin(unit, originOf(iotlb, index));
-  const done = walkFilling(unit, <u32>get(key, KEY.SID), <u32>get(key, KEY.PASID), address, flags, result);
+  const done = walkFilling(unit, <u32>get(key, REQUESTER.SID), <u32>get(key, REQUESTER.PASID), address, flags, result);
   const shift = done ? shiftToHold(unit, address, result) : 0;
   if (shift != expected) {
     drop(iotlb, index);

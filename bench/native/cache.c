@@ -27,7 +27,7 @@ enum { SERVED_VTD = READ | WRITE | PRIVILEGED | HAS_PASID, SERVED_SMMU = SERVED_
 
 void cache_open(u32 sets) {
   cache.sets = sets;
-  cache.hash_shift = 58 - (u32)__builtin_ctz(sets);
+  cache.hash_shift = 26 - (u32)__builtin_ctz(sets);
   cache.shifts = 0;
   free(cache.tags);
   free(cache.values);
@@ -38,24 +38,22 @@ void cache_open(u32 sets) {
   memset(cache.tags, 0, sets * sizeof(tags));
 }
 
-/* Source-id and PASID, read as one word; with VT-d the flags of a request without PASID do not count. */
-static inline u64 requester(const request *q, bool smmu) {
+/* Source-id and PASID, read as one word, and how the request is made. */
+static inline u64 requester(const request *q) {
   u64 ids;
   memcpy(&ids, q, 8);
-  if (smmu) {
-    u64 kind = 1ull << 63 | (u64)(q->flags & (EXECUTE | PRIVILEGED | HAS_PASID)) << 50;
-    return kind | (ids & (q->flags & HAS_PASID ? 0x000fffffffffffffull : 0xffffffffull));
-  }
-  if (!(q->flags & HAS_PASID)) return 1ull << 63 | (ids & 0xffff);
-  return 1ull << 63 | (ids & 0x000fffff0000ffffull) | (u64)(q->flags & (HAS_PASID | PRIVILEGED)) << 16;
+  u64 kind = 1ull << 63 | (u64)(q->flags & (EXECUTE | PRIVILEGED | HAS_PASID)) << 50;
+  return kind | (ids & (q->flags & HAS_PASID ? 0x000fffffffffffffull : 0xffffffffull));
 }
 
 /* The page's address with log2 of its size in the bits that are 0 there. */
 static inline u64 page_key(u64 address, int shift) { return (address & ~((1ull << shift) - 1)) | (u64)shift; }
 
-/* The upper bits of a product; the first shift cannot be 64, whatever the number of sets. */
+/* The upper bits of three products; the first shift cannot be 32, whatever the number of sets. */
 static inline u32 set_of(u64 first, u64 second) {
-  return (u32)((first ^ second) * 0x9e3779b97f4a7c15ull >> cache.hash_shift >> 6);
+  u32 high = (u32)(first >> 32), mixed = (u32)second ^ (high << 16 | high >> 16);
+  u32 hash = (u32)first * 0xa93cf547u ^ mixed * 0xa4f04cf5u ^ (u32)(second >> 32) * 0xc511ff0du;
+  return hash >> cache.hash_shift >> 6;
 }
 
 static inline int find(u32 set, u64 first, u64 second) {
@@ -68,7 +66,7 @@ static inline int find(u32 set, u64 first, u64 second) {
 /* A value's address has, where the page's is 0, the accesses that it serves. */
 static inline bool hit(const request *q, result *r, bool smmu) {
   if (q->flags & ~(smmu ? SERVED_SMMU : SERVED_VTD)) return false;
-  u64 key = requester(q, smmu);
+  u64 key = requester(q);
   u32 wanted = q->flags & (READ | WRITE);
   for (u64 shifts = cache.shifts; shifts; shifts &= shifts - 1) {
     int shift = __builtin_ctzll(shifts);
@@ -89,7 +87,7 @@ static inline bool hit(const request *q, result *r, bool smmu) {
 static __attribute__((noinline)) u32 miss(const request *q, result *r, bool smmu) {
   u32 code = smmu ? smmu_walk(q, r) : vtd_walk(q, r);
   if (code) return code;
-  u64 page = page_key(q->address, r->page_shift), key = requester(q, smmu);
+  u64 page = page_key(q->address, r->page_shift), key = requester(q);
   u32 set = set_of(page, key);
   int index = find(set, page, key);
   if (index < 0) {

@@ -5,6 +5,7 @@
  * Hardware may have any of them or none, and may lose any entry at any time: every policy is permitted.
  */
 import { TLB_VALUE_BYTES, WAYS } from "../../assembly/layout/caches.ts";
+import { NO_POINTER } from "../../assembly/layout/core.ts";
 import { CD_SIZE, L1CD_SIZE, STE_SIZE } from "../../assembly/layout/smmuv3.ts";
 import {
   LEAF2_VALUE_BYTES,
@@ -78,6 +79,8 @@ const ALL_STREAMS_LOG2 = 32;
 /** Caches of a unit block, and of those of workers; they stay where they are for as long as the memory lives. */
 export class SmmuTranslationCaches implements SmmuCaches {
   readonly sizes: SmmuCacheSizes;
+  /** Pointer to the cache by request, which is in front of all others. */
+  readonly front: number;
   readonly #core: Core;
   readonly #blocks: UnitBlocks;
 
@@ -95,11 +98,14 @@ export class SmmuTranslationCaches implements SmmuCaches {
     const isAnyBehind = Object.values(behind).some((entries) => entries !== 0);
     const bits = (kind === "retain" ? SMMU_POLICY.RETAIN : 0) | (isAnyBehind ? SMMU_POLICY.BEHIND : 0);
     core.view.setUint32(unit + SMMU.POLICY, bits, true);
-    this.openIn(unit);
+    this.front = this.openIn(unit);
   }
 
-  /** Gives a unit block such caches, empty. @throws RangeError as the constructor */
-  openIn(unit: number): void {
+  /**
+   * Gives a unit block such caches, empty.
+   * @returns pointer to the one in front; @throws RangeError as the constructor
+   */
+  openIn(unit: number): number {
     this.#open(unit, SMMU.L1STDS, "l1Stds", L1CD_SIZE, SINGLE_BYTES);
     this.#open(unit, SMMU.STES, "stes", STE_SIZE, PAIR_BYTES);
     this.#open(unit, SMMU.L1CDS, "l1Cds", L1CD_SIZE, SINGLE_BYTES);
@@ -108,7 +114,7 @@ export class SmmuTranslationCaches implements SmmuCaches {
     this.#open(unit, SMMU.LEAVES2, "stage2Leaves", LEAF2_VALUE_BYTES, PATH_BYTES);
     this.#open(unit, SMMU.TABLES1, "stage1Tables", TABLE_VALUE_BYTES, PATH_BYTES);
     this.#open(unit, SMMU.TABLES2, "stage2Tables", TABLE_VALUE_BYTES, PATH_BYTES);
-    this.#open(unit, SMMU.REQUESTERS, "requesters", TLB_VALUE_BYTES, ORIGIN_BYTES);
+    return this.#open(unit, SMMU.REQUESTERS, "requesters", TLB_VALUE_BYTES, ORIGIN_BYTES);
   }
 
   invalidateSte(sid: number, leaf: boolean): void {
@@ -139,13 +145,14 @@ export class SmmuTranslationCaches implements SmmuCaches {
     this.#blocks.change((unit) => this.#core.exports.smmuInvalidateAll(unit));
   }
 
-  #open(unit: number, pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): void {
+  #open(unit: number, pointer: number, name: keyof SmmuCacheSizes, valueBytes: number, originBytes: number): number {
     const entries = this.sizes[name];
-    if (name !== "requesters" && entries === 0) return;
+    if (name !== "requesters" && entries === 0) return NO_POINTER;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
     this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
     this.#core.view.setUint32(unit + pointer, cache, true);
+    return cache;
   }
 }

@@ -59,10 +59,13 @@ export class SmmuWalker extends Walker {
    */
   constructor(memory: GuestMemory, state: SmmuState, policy: SmmuCachePolicy = "none") {
     const { core } = memory;
-    super(core, smmuVendor(core.exports, policy !== "none"), core.allocate(SMMU.END));
+    const unit = core.allocate(SMMU.END);
+    const blocks = new UnitBlocks(memory, unit, SMMU.END);
+    const caches = policy === "none" ? undefined : new SmmuTranslationCaches(core, unit, blocks, policy);
+    super(core, smmuVendor(core.exports, caches !== undefined), unit, caches?.front);
     this.#core = core;
-    this.#blocks = new UnitBlocks(memory, this.unit, SMMU.END);
-    this.caches = policy === "none" ? undefined : new SmmuTranslationCaches(core, this.unit, this.#blocks, policy);
+    this.#blocks = blocks;
+    this.caches = caches;
     this.configure(state);
   }
 
@@ -83,7 +86,11 @@ export class SmmuWalker extends Walker {
    */
   share(count: number, options?: ShareOptions): WalkerHandle[] {
     const { caches } = this;
-    return this.#blocks.share("smmuv3", count, caches && ((unit) => caches.openIn(unit)), options);
+    const open = (unit: number): void => {
+      caches?.openIn(unit);
+      this.#core.exports.smmuConfigure(unit);
+    };
+    return this.#blocks.share("smmuv3", count, caches && open, options);
   }
 
   /**

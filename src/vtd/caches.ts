@@ -5,6 +5,7 @@
  * Hardware may have any of them or none, and may lose any entry at any time: every policy is permitted.
  */
 import { TLB_VALUE_BYTES, WAYS } from "../../assembly/layout/caches.ts";
+import { NO_POINTER } from "../../assembly/layout/core.ts";
 import {
   CONTEXT_ORIGIN_BYTES,
   CONTEXT_VALUE_BYTES,
@@ -47,6 +48,8 @@ const SIZES: Readonly<Record<"sized" | "retain", VtdCacheSizes>> = {
 /** Caches of a unit block, and of those of workers; they stay where they are for as long as the memory lives. */
 export class VtdTranslationCaches implements VtdCaches {
   readonly sizes: VtdCacheSizes;
+  /** Pointer to the IOTLB, which is in front of all others. */
+  readonly front: number;
   readonly #core: Core;
   readonly #blocks: UnitBlocks;
 
@@ -64,17 +67,20 @@ export class VtdTranslationCaches implements VtdCaches {
     const isAnyBehind = contexts + pasids + firstTables + secondTables > 0;
     const bits = (kind === "retain" ? VTD_POLICY.RETAIN : 0) | (isAnyBehind ? VTD_POLICY.BEHIND : 0);
     core.view.setUint32(unit + VTD.POLICY, bits, true);
-    this.openIn(unit);
+    this.front = this.openIn(unit);
   }
 
-  /** Gives a unit block such caches, empty. @throws RangeError as the constructor */
-  openIn(unit: number): void {
+  /**
+   * Gives a unit block such caches, empty.
+   * @returns pointer to the IOTLB; @throws RangeError as the constructor
+   */
+  openIn(unit: number): number {
     const { iotlb, contexts, pasids, firstTables, secondTables } = this.sizes;
-    this.#open(unit, VTD.IOTLB, "iotlb", iotlb, TLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
     this.#open(unit, VTD.CONTEXTS, "contexts", contexts, CONTEXT_VALUE_BYTES, CONTEXT_ORIGIN_BYTES);
     this.#open(unit, VTD.PASIDS, "pasids", pasids, PASID_VALUE_BYTES, PASID_ORIGIN_BYTES);
     this.#open(unit, VTD.FS_TABLES, "firstTables", firstTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
     this.#open(unit, VTD.SS_TABLES, "secondTables", secondTables, TABLE_VALUE_BYTES, TABLE_ORIGIN_BYTES);
+    return this.#open(unit, VTD.IOTLB, "iotlb", iotlb, TLB_VALUE_BYTES, IOTLB_ORIGIN_BYTES);
   }
 
   invalidateContext(granularity: number, did: number, sid: number, functionMask: number, legacy: boolean): void {
@@ -120,13 +126,14 @@ export class VtdTranslationCaches implements VtdCaches {
     this.#blocks.change((unit) => this.#core.exports.vtdInvalidateAll(unit));
   }
 
-  #open(unit: number, pointer: number, name: string, entries: number, valueBytes: number, originBytes: number): void {
-    if (entries === 0 && pointer !== VTD.IOTLB) return;
+  #open(unit: number, pointer: number, name: string, entries: number, valueBytes: number, originBytes: number): number {
+    if (entries === 0 && pointer !== VTD.IOTLB) return NO_POINTER;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
     const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
     this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
     this.#core.view.setUint32(unit + pointer, cache, true);
+    return cache;
   }
 }
 

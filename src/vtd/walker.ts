@@ -83,10 +83,13 @@ export class VtdWalker extends Walker {
    */
   constructor(memory: GuestMemory, state: VtdState, policy: VtdCachePolicy = "none") {
     const { core } = memory;
-    super(core, vtdVendor(core.exports, policy !== "none"), core.allocate(VTD.END));
+    const unit = core.allocate(VTD.END);
+    const blocks = new UnitBlocks(memory, unit, VTD.END);
+    const caches = policy === "none" ? undefined : new VtdTranslationCaches(core, unit, blocks, policy);
+    super(core, vtdVendor(core.exports, caches !== undefined), unit, caches?.front);
     this.#memory = memory;
-    this.#blocks = new UnitBlocks(memory, this.unit, VTD.END);
-    this.caches = policy === "none" ? undefined : new VtdTranslationCaches(core, this.unit, this.#blocks, policy);
+    this.#blocks = blocks;
+    this.caches = caches;
     this.configure(state);
   }
 
@@ -121,7 +124,11 @@ export class VtdWalker extends Walker {
    */
   share(count: number, options?: ShareOptions): WalkerHandle[] {
     const { caches } = this;
-    return this.#blocks.share("vtd", count, caches && ((unit) => caches.openIn(unit)), options);
+    const open = (unit: number): void => {
+      caches?.openIn(unit);
+      this.#memory.core.exports.vtdConfigure(unit);
+    };
+    return this.#blocks.share("vtd", count, caches && open, options);
   }
 
   /**

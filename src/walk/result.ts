@@ -75,7 +75,7 @@ export interface BareResult {
 /** Where a result's words are, in units of 32 bits. */
 const CODE_WORD = RESULT.CODE >> 2;
 const FLAGS_WORD = RESULT.FLAGS >> 2;
-const OUTPUT_WORD = RESULT.ADDRESS >> 2;
+const ADDRESS_WORD = RESULT.ADDRESS >> 2;
 const SMALL_WORD = RESULT.PAGE_SHIFT >> 2;
 /** Where the small numbers of a result are within their 32-bit word: a call pays for every load. */
 const PERMISSIONS_SHIFT = 8 * (RESULT.PERMISSIONS - RESULT.PAGE_SHIFT);
@@ -88,8 +88,8 @@ export function copyResult(u32: Uint32Array, ptr: number, into: BareResult): voi
   const small = u32[at + SMALL_WORD] as number;
   into.code = u32[at + CODE_WORD] as number;
   into.flags = u32[at + FLAGS_WORD] as number;
-  into.addressLow = u32[at + OUTPUT_WORD] as number;
-  into.addressHigh = u32[at + OUTPUT_WORD + 1] as number;
+  into.addressLow = u32[at + ADDRESS_WORD] as number;
+  into.addressHigh = u32[at + ADDRESS_WORD + 1] as number;
   into.pageShift = small & BYTE;
   into.permissions = (small >>> PERMISSIONS_SHIFT) & BYTE;
   into.attributes = small >>> ATTRIBUTES_SHIFT;
