@@ -13,25 +13,27 @@ import {
 const WORD = 8;
 const TAG_BYTES = SET_TAG_BYTES / WAYS;
 
-/** Bytes of linear memory for a cache of `sets` sets. */
-export function cacheBytes(sets: u32, valueBytes: u32, originBytes: u32): u32 {
+/** Bytes of linear memory for a cache of `sets` sets. @param origins whether entries have origins */
+export function cacheBytes(sets: u32, valueBytes: u32, originBytes: u32, origins: bool): u32 {
   const entries = sets * WAYS;
-  return CACHE_HEADER + sets * SET_TAG_BYTES + entries * (valueBytes + originBytes) + align(sets);
+  const kept = origins ? entries : 1;
+  return CACHE_HEADER + sets * SET_TAG_BYTES + entries * valueBytes + kept * originBytes + align(sets);
 }
 
 /** Lays an empty cache out at `cache`; `sets` is a power of two or 0, sizes are multiples of 8. */
-export function cacheOpen(cache: usize, sets: u32, valueBytes: u32, originBytes: u32): void {
+export function cacheOpen(cache: usize, sets: u32, valueBytes: u32, originBytes: u32, origins: bool): void {
   const entries = sets * WAYS;
   const tags = <u32>cache + CACHE_HEADER;
   const values = tags + sets * SET_TAG_BYTES;
-  const origins = values + entries * valueBytes;
+  const firstOrigin = values + entries * valueBytes;
   store<u32>(cache, sets, CACHE.SETS);
   store<u32>(cache, valueBytes, CACHE.VALUE_BYTES);
-  store<u32>(cache, originBytes, CACHE.ORIGIN_BYTES);
+  // Without origins all entries share the room of one, which nobody reads.
+  store<u32>(cache, origins ? originBytes : 0, CACHE.ORIGIN_BYTES);
   store<u32>(cache, tags, CACHE.TAGS);
   store<u32>(cache, values, CACHE.VALUES);
-  store<u32>(cache, origins, CACHE.ORIGINS);
-  store<u32>(cache, origins + entries * originBytes, CACHE.VICTIMS);
+  store<u32>(cache, firstOrigin, CACHE.ORIGINS);
+  store<u32>(cache, firstOrigin + (origins ? entries : 1) * originBytes, CACHE.VICTIMS);
   // The highest log2(sets) bits of a hash, and below them those of an offset into a set.
   store<u32>(cache, 32 - ctz(SET_TAG_BYTES) - (sets ? ctz(sets) : 0), CACHE.HASH_SHIFT);
   clear(cache);

@@ -6,7 +6,7 @@ export enum CACHE {
   SETS = 0,
   /** u32 valid entries. */
   COUNT = 4,
-  /** u32 bytes of a value, of an origin. */
+  /** u32 bytes of a value, of an origin; 0: entries have none. */
   VALUE_BYTES = 8,
   ORIGIN_BYTES = 12,
   /** u32 pointers. */

@@ -119,11 +119,11 @@ function served(unit: usize, flags: u32, result: usize): u32 {
 
 /**
  * Where the translation that serves the request came from: copies ORIGIN to `origin`.
- * @returns log2 of its page, or 0 when none is held
+ * @returns log2 of its page, or 0 when none is held, or origins are not kept
  */
 export function smmuOrigin(unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, origin: usize): u32 {
   const tlb = load<u32>(unit, SMMU.REQUESTERS);
-  if (!tlb) return 0;
+  if (!tlb || !load<u32>(tlb, CACHE.ORIGIN_BYTES)) return 0;
   const address = (<u64>high << 32) | low;
   const key = requester((<u64>pasid << 32) | sid, flags);
   for (let shifts = load<u64>(tlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {

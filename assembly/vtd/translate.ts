@@ -140,13 +140,13 @@ function passThroughShift(unit: usize, address: u64): u64 {
 
 /**
  * Where the translation that serves the request came from: copies IOTLB_ORIGIN to `origin`.
- * @returns log2 of its page, or 0 when none is held
+ * @returns log2 of its page, or 0 when none is held, or origins are not kept
  */
 export function vtdOrigin(
   unit: usize, sid: u32, pasid: u32, low: u32, high: u32, flags: u32, origin: usize,
 ): u32 {
   const iotlb = load<u32>(unit, VTD.IOTLB);
-  if (!iotlb) return 0;
+  if (!iotlb || !load<u32>(iotlb, CACHE.ORIGIN_BYTES)) return 0;
   const address = (<u64>high << 32) | <u64>low;
   const key = requester((<u64>pasid << 32) | sid, flags);
   for (let shifts = load<u64>(iotlb, CACHE.SHIFTS); shifts; shifts &= shifts - 1) {

@@ -45,8 +45,8 @@ export interface CoreExports {
     flags: number,
     result: number,
   ): number;
-  cacheBytes(sets: number, valueBytes: number, originBytes: number): number;
-  cacheOpen(cache: number, sets: number, valueBytes: number, originBytes: number): void;
+  cacheBytes(sets: number, valueBytes: number, originBytes: number, origins: number): number;
+  cacheOpen(cache: number, sets: number, valueBytes: number, originBytes: number, origins: number): void;
   vtdInvalidateAll(unit: number): void;
   vtdInvalidateContext(
     unit: number,

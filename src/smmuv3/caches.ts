@@ -45,9 +45,14 @@ export interface SmmuCacheSizes {
  * "none": every request is walked. "sized": a cache by request of ordinary size, and what else sizes are
  * given for. "retain": the unforgiving hardware, with all caches, which holds whatever the architecture
  * lets it hold, for as long as it has room.
- * Sizes given replace those of the policy.
+ * Sizes given replace those of the policy. `origins`: the cache in front keeps with each entry the addresses
+ * of the entries it came from, about 100 bytes; without, an entry takes less than 64 bytes in all.
  */
-export type SmmuCachePolicy = "none" | "sized" | "retain" | (Partial<SmmuCacheSizes> & { policy: "sized" | "retain" });
+export type SmmuCachePolicy =
+  | "none"
+  | "sized"
+  | "retain"
+  | (Partial<SmmuCacheSizes> & { policy: "sized" | "retain"; origins?: boolean });
 
 const POLICIES = ["sized", "retain"] as const;
 const SIZES: Readonly<Record<"sized" | "retain", SmmuCacheSizes>> = {
@@ -82,6 +87,7 @@ export class SmmuTranslationCaches implements SmmuCaches {
   /** Pointer to the cache by request, which is in front of all others. */
   readonly front: number;
   readonly #core: Core;
+  readonly #origins: boolean;
   readonly #blocks: UnitBlocks;
 
   /**
@@ -89,10 +95,15 @@ export class SmmuTranslationCaches implements SmmuCaches {
    * @throws RangeError when a size is not 4 times a power of two, or linear memory has no room left
    */
   constructor(core: Core, unit: number, blocks: UnitBlocks, policy: Exclude<SmmuCachePolicy, "none">) {
-    const { policy: kind, ...sizes } = typeof policy === "string" ? { policy } : policy;
+    const {
+      policy: kind,
+      origins = false,
+      ...sizes
+    } = typeof policy === "string" ? { policy, origins: false } : policy;
     checkOneOf("caches", kind, POLICIES);
     this.#core = core;
     this.#blocks = blocks;
+    this.#origins = origins;
     this.sizes = { ...SIZES[kind], ...sizes };
     const { requesters: _, ...behind } = this.sizes;
     const isAnyBehind = Object.values(behind).some((entries) => entries !== 0);
@@ -150,8 +161,9 @@ export class SmmuTranslationCaches implements SmmuCaches {
     if (name !== "requesters" && entries === 0) return NO_POINTER;
     const sets = checkInteger(name, entries, WAYS, 2 ** 24) / WAYS;
     if (!Number.isInteger(Math.log2(sets))) throw new RangeError(`${name}: ${entries} is not 4 times a power of two`);
-    const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes) >>> 0);
-    this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes);
+    const origins = Number(this.#origins || name !== "requesters");
+    const cache = this.#core.allocate(this.#core.exports.cacheBytes(sets, valueBytes, originBytes, origins) >>> 0);
+    this.#core.exports.cacheOpen(cache, sets, valueBytes, originBytes, origins);
     this.#core.view.setUint32(unit + pointer, cache, true);
     return cache;
   }

@@ -11,10 +11,19 @@ import { buildCase } from "../support/smmu-cases/case.ts";
 import { Platform } from "../support/smmu-cases/platform.ts";
 
 const POLICIES: readonly SmmuCachePolicy[] = [
-  "sized",
-  "retain",
-  { policy: "retain", requesters: 8, stes: 4, cds: 4, translations: 4, stage2Leaves: 4, stage1Tables: 4 },
-  { policy: "sized", requesters: 8, l1Stds: 4, cds: 4, stage2Tables: 8 },
+  { policy: "sized", origins: true },
+  { policy: "retain", origins: true },
+  {
+    policy: "retain",
+    origins: true,
+    requesters: 8,
+    stes: 4,
+    cds: 4,
+    translations: 4,
+    stage2Leaves: 4,
+    stage1Tables: 4,
+  },
+  { policy: "sized", origins: true, requesters: 8, l1Stds: 4, cds: 4, stage2Tables: 8 },
 ];
 const PLACES: Readonly<Record<string, ORIGIN>> = {
   L1STD: ORIGIN.L1STD,

@@ -10,10 +10,10 @@ import { type VtdCase, vtdCase } from "../support/vtd-cases/case.ts";
 import { OracleWorld, WalkerWorld } from "../support/vtd-cases/world.ts";
 
 const POLICIES: readonly VtdCachePolicy[] = [
-  "sized",
-  "retain",
-  { policy: "retain", iotlb: 8, contexts: 4, pasids: 4, firstTables: 8, secondTables: 8 },
-  { policy: "sized", iotlb: 8, contexts: 0, pasids: 4, firstTables: 0, secondTables: 4 },
+  { policy: "sized", origins: true },
+  { policy: "retain", origins: true },
+  { policy: "retain", origins: true, iotlb: 8, contexts: 4, pasids: 4, firstTables: 8, secondTables: 8 },
+  { policy: "sized", origins: true, iotlb: 8, contexts: 0, pasids: 4, firstTables: 0, secondTables: 4 },
 ];
 
 /** Addresses by offset in IOTLB_ORIGIN. */
