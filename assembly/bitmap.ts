@@ -27,16 +27,43 @@ export function bitmapAlloc(bitmap: usize, min: u32, max: u32): i32 {
   return id;
 }
 
-/** Takes up to `count` lowest free IDs in [min, max] into u32s at `ids`; returns how many. */
+/** Takes up to `count` lowest free IDs in [min, max] into u32s at `ids`; returns how many. Word by word. */
 export function bitmapAllocMany(bitmap: usize, min: u32, max: u32, ids: usize, count: u32): u32 {
-  let taken: u32 = 0;
-  while (taken < count) {
-    const id = takeLowest(bitmap, min, max);
-    if (id < 0) break;
-    store<u32>(ids + (<usize>taken << 2), id);
-    min = id + 1;
-    taken++;
+  if (min >= IDS || min > max) return 0;
+  const end = ids + (<usize>count << 2);
+  let at = ids;
+  let word1 = min >> 12;
+  let open1 = wanted<Free>(bitmap + BITMAP.FULL_1, word1) & (ALL << <u64>(min >> 6));
+  // What lies below `min` is in the first word, unless that one is full.
+  let asked = open1 & bitOf(min >> 6) ? ALL << <u64>min : ALL;
+  while (at < end) {
+    if (!open1) {
+      word1 = seekOpen1(bitmap, word1 + 1);
+      if (word1 == BITMAP_WORDS_1) break;
+      open1 = wanted<Free>(bitmap + BITMAP.FULL_1, word1);
+    }
+    const word0 = (word1 << 6) | <u32>ctz(open1);
+    open1 &= open1 - 1;
+    const first = word0 << 6;
+    if (first > max) break;
+    const free = wanted<Free>(bitmap + BITMAP.BITS, word0);
+    let open = free & asked;
+    asked = ALL;
+    if (first + 63 > max) open &= ALL >> <u64>(63 - (max & 63));
+    if (!open) continue;
+    if (open == ALL && end - at >= 256) {
+      takeWord(bitmap, word0, at);
+      at += 256;
+      continue;
+    }
+    const count0 = min32(<u32>popcnt(open), <u32>(end - at) >> 2);
+    const left = free ^ open ^ storeLowest(at, first, open, count0);
+    at += <usize>count0 << 2;
+    store<u64>(bitmap + (<usize>word0 << 3), ~left, BITMAP.BITS);
+    if (free == ALL) setAny(bitmap, word0);
+    if (!left) setFull(bitmap, word0);
   }
+  const taken = <u32>(at - ids) >> 2;
   addToCount(bitmap, taken);
   return taken;
 }
@@ -62,8 +89,18 @@ export function bitmapFree(bitmap: usize, id: u32): bool {
 
 /** Frees `count` IDs, u32s at `ids`; returns how many of them were in use. */
 export function bitmapFreeMany(bitmap: usize, ids: usize, count: u32): u32 {
+  const end = ids + (<usize>count << 2);
   let freed: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) freed += <u32>release(bitmap, load<u32>(ids + (<usize>i << 2)));
+  let at = ids;
+  if (count & 1) {
+    freed += <u32>release(bitmap, load<u32>(at));
+    at += 4;
+  }
+  // Two a turn: V8 looks at the stack's limit in every turn of a loop.
+  for (; at < end; at += 8) {
+    freed += <u32>release(bitmap, load<u32>(at));
+    freed += <u32>release(bitmap, load<u32>(at, 4));
+  }
   addToCount(bitmap, -freed);
   return freed;
 }
@@ -104,7 +141,7 @@ function wordOf(level: usize, index: u32): usize {
 // @ts-ignore: decorator
 @inline
 function bitOf(index: u32): u64 {
-  return <u64>1 << <u64>(index & 63);
+  return <u64>1 << <u64>index;
 }
 
 /** The bits of a word worth descending to: those not FULL, or those with ANY. */
@@ -120,7 +157,7 @@ function wanted<T>(level: usize, word: u32): u64 {
 @inline
 function seek<T>(bitmap: usize, from: u32): i32 {
   let word0 = from >> 6;
-  let bits = wanted<T>(bitmap + BITMAP.BITS, word0) & (ALL << <u64>(from & 63));
+  let bits = wanted<T>(bitmap + BITMAP.BITS, word0) & (ALL << <u64>from);
   if (!bits) {
     word0 = seekAbove<T>(bitmap, word0 + 1);
     if (word0 == BITMAP_WORDS_0) return -1;
@@ -134,12 +171,12 @@ function seekAbove<T>(bitmap: usize, from: u32): u32 {
   if (from == BITMAP_WORDS_0) return BITMAP_WORDS_0;
   const level1 = bitmap + (isFloat<T>() ? BITMAP.ANY_1 : BITMAP.FULL_1);
   let word1 = from >> 6;
-  let bits = wanted<T>(level1, word1) & (ALL << <u64>(from & 63));
+  let bits = wanted<T>(level1, word1) & (ALL << <u64>from);
   if (!bits) {
     if (++word1 == BITMAP_WORDS_1) return BITMAP_WORDS_0;
     const level2 = bitmap + (isFloat<T>() ? BITMAP.ANY_2 : BITMAP.FULL_2);
     let word2 = word1 >> 6;
-    bits = wanted<T>(level2, word2) & (ALL << <u64>(word1 & 63));
+    bits = wanted<T>(level2, word2) & (ALL << <u64>word1);
     while (!bits) {
       if (++word2 == BITMAP_WORDS_2) return BITMAP_WORDS_0;
       bits = wanted<T>(level2, word2);
@@ -157,7 +194,7 @@ function takeLowest(bitmap: usize, min: u32, max: u32): i32 {
   if (min >= IDS) return -1;
   let word0 = min >> 6;
   let free = wanted<Free>(bitmap + BITMAP.BITS, word0);
-  let open = free & (ALL << <u64>(min & 63));
+  let open = free & (ALL << <u64>min);
   if (!open) {
     word0 = seekAbove<Free>(bitmap, word0 + 1);
     if (word0 == BITMAP_WORDS_0) return -1;
@@ -179,46 +216,134 @@ function release(bitmap: usize, id: u32): bool {
   if (id >= IDS) return false;
   const ptr = wordOf(bitmap, id);
   const old = load<u64>(ptr, BITMAP.BITS);
-  const now = old & ~bitOf(id);
-  if (now == old) return false;
+  const bit = bitOf(id);
+  if (!(old & bit)) return false;
+  const now = old ^ bit;
   store<u64>(ptr, now, BITMAP.BITS);
   if (old == ALL) clearFull(bitmap, id >> 6);
   if (!now) clearAny(bitmap, id >> 6);
   return true;
 }
 
+/** The first word of level 1 from `from` on that is not full; BITMAP_WORDS_1 when there is none. */
+// @ts-ignore: decorator
+@inline
+function seekOpen1(bitmap: usize, from: u32): u32 {
+  if (from == BITMAP_WORDS_1) return from;
+  let word2 = from >> 6;
+  let bits = wanted<Free>(bitmap + BITMAP.FULL_2, word2) & (ALL << <u64>from);
+  while (!bits) {
+    if (++word2 == BITMAP_WORDS_2) return BITMAP_WORDS_1;
+    bits = wanted<Free>(bitmap + BITMAP.FULL_2, word2);
+  }
+  return (word2 << 6) | <u32>ctz(bits);
+}
+
+/** Stores the IDs of the `count` lowest bits of the word whose first ID is `first`; returns the bits that stay. */
+// @ts-ignore: decorator
+@inline
+function storeLowest(at: usize, first: u32, bits: u64, count: u32): u64 {
+  for (; count >= 4; count -= 4, at += 16) {
+    store<u32>(at, first | <u32>ctz(bits));
+    bits &= bits - 1;
+    store<u32>(at, first | <u32>ctz(bits), 4);
+    bits &= bits - 1;
+    store<u32>(at, first | <u32>ctz(bits), 8);
+    bits &= bits - 1;
+    store<u32>(at, first | <u32>ctz(bits), 12);
+    bits &= bits - 1;
+  }
+  for (; count > 0; count--, at += 4) {
+    store<u32>(at, first | <u32>ctz(bits));
+    bits &= bits - 1;
+  }
+  return bits;
+}
+
+/** Takes all 64 IDs of a word that has none in use. Not inlined: its vectors would cost the caller registers. */
+function takeWord(bitmap: usize, word0: u32, at: usize): void {
+  const four = i32x4.splat(4);
+  let ids0 = i32x4.add(i32x4.splat(word0 << 6), i32x4(0, 1, 2, 3));
+  let ids1 = i32x4.add(ids0, four);
+  let ids2 = i32x4.add(ids1, four);
+  let ids3 = i32x4.add(ids2, four);
+  const sixteen = i32x4.splat(16);
+  v128.store(at, ids0);
+  ids0 = i32x4.add(ids0, sixteen);
+  v128.store(at, ids1, 16);
+  ids1 = i32x4.add(ids1, sixteen);
+  v128.store(at, ids2, 32);
+  ids2 = i32x4.add(ids2, sixteen);
+  v128.store(at, ids3, 48);
+  ids3 = i32x4.add(ids3, sixteen);
+  v128.store(at, ids0, 64);
+  ids0 = i32x4.add(ids0, sixteen);
+  v128.store(at, ids1, 80);
+  ids1 = i32x4.add(ids1, sixteen);
+  v128.store(at, ids2, 96);
+  ids2 = i32x4.add(ids2, sixteen);
+  v128.store(at, ids3, 112);
+  ids3 = i32x4.add(ids3, sixteen);
+  v128.store(at, ids0, 128);
+  ids0 = i32x4.add(ids0, sixteen);
+  v128.store(at, ids1, 144);
+  ids1 = i32x4.add(ids1, sixteen);
+  v128.store(at, ids2, 160);
+  ids2 = i32x4.add(ids2, sixteen);
+  v128.store(at, ids3, 176);
+  ids3 = i32x4.add(ids3, sixteen);
+  v128.store(at, ids0, 192);
+  v128.store(at, ids1, 208);
+  v128.store(at, ids2, 224);
+  v128.store(at, ids3, 240);
+  store<u64>(bitmap + (<usize>word0 << 3), ALL, BITMAP.BITS);
+  setAny(bitmap, word0);
+  setFull(bitmap, word0);
+}
+
+// @ts-ignore: decorator
+@inline
+function min32(a: u32, b: u32): u32 {
+  return a < b ? a : b;
+}
+
+// The marks above a word are written without asking whether they change: a store costs less than a branch
+// that the processor guesses wrong.
+
+// @ts-ignore: decorator
+@inline
 function setAny(bitmap: usize, word0: u32): void {
   const ptr = wordOf(bitmap, word0);
-  const old = load<u64>(ptr, BITMAP.ANY_1);
-  store<u64>(ptr, old | bitOf(word0), BITMAP.ANY_1);
-  if (old) return;
+  store<u64>(ptr, load<u64>(ptr, BITMAP.ANY_1) | bitOf(word0), BITMAP.ANY_1);
   const above = wordOf(bitmap, word0 >> 6);
   store<u64>(above, load<u64>(above, BITMAP.ANY_2) | bitOf(word0 >> 6), BITMAP.ANY_2);
 }
 
+// @ts-ignore: decorator
+@inline
 function clearAny(bitmap: usize, word0: u32): void {
   const ptr = wordOf(bitmap, word0);
   const now = load<u64>(ptr, BITMAP.ANY_1) & ~bitOf(word0);
   store<u64>(ptr, now, BITMAP.ANY_1);
-  if (now) return;
   const above = wordOf(bitmap, word0 >> 6);
-  store<u64>(above, load<u64>(above, BITMAP.ANY_2) & ~bitOf(word0 >> 6), BITMAP.ANY_2);
+  store<u64>(above, load<u64>(above, BITMAP.ANY_2) & ~(now == 0 ? bitOf(word0 >> 6) : 0), BITMAP.ANY_2);
 }
 
+// @ts-ignore: decorator
+@inline
 function setFull(bitmap: usize, word0: u32): void {
   const ptr = wordOf(bitmap, word0);
   const now = load<u64>(ptr, BITMAP.FULL_1) | bitOf(word0);
   store<u64>(ptr, now, BITMAP.FULL_1);
-  if (now != ALL) return;
   const above = wordOf(bitmap, word0 >> 6);
-  store<u64>(above, load<u64>(above, BITMAP.FULL_2) | bitOf(word0 >> 6), BITMAP.FULL_2);
+  store<u64>(above, load<u64>(above, BITMAP.FULL_2) | (now == ALL ? bitOf(word0 >> 6) : 0), BITMAP.FULL_2);
 }
 
+// @ts-ignore: decorator
+@inline
 function clearFull(bitmap: usize, word0: u32): void {
   const ptr = wordOf(bitmap, word0);
-  const old = load<u64>(ptr, BITMAP.FULL_1);
-  store<u64>(ptr, old & ~bitOf(word0), BITMAP.FULL_1);
-  if (old != ALL) return;
+  store<u64>(ptr, load<u64>(ptr, BITMAP.FULL_1) & ~bitOf(word0), BITMAP.FULL_1);
   const above = wordOf(bitmap, word0 >> 6);
   store<u64>(above, load<u64>(above, BITMAP.FULL_2) & ~bitOf(word0 >> 6), BITMAP.FULL_2);
 }

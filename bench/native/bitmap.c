@@ -32,48 +32,23 @@ static u32 id_count;
 
 static u64 bit(u32 i) { return 1ull << (i & 63); }
 
-static u32 seek_above(const bitmap *b, u32 from) {
-  if (from == WORDS_0) return WORDS_0;
-  u32 word_1 = from >> 6;
-  u64 open = ~b->full_1[word_1] & ALL << (from & 63);
-  if (!open) {
-    if (++word_1 == WORDS_1) return WORDS_0;
-    u32 word_2 = word_1 >> 6;
-    open = ~b->full_2[word_2] & ALL << (word_1 & 63);
-    while (!open) {
-      if (++word_2 == WORDS_2) return WORDS_0;
-      open = ~b->full_2[word_2];
-    }
-    word_1 = word_2 << 6 | (u32)__builtin_ctzll(open);
-    open = ~b->full_1[word_1];
+static void mark_taken(bitmap *b, u32 word, u64 old, u64 now) {
+  u32 above = word >> 6;
+  b->bits[word] = now;
+  if (!old) {
+    b->any_1[above] |= bit(word);
+    b->any_2[above >> 6] |= bit(above);
   }
-  return word_1 << 6 | (u32)__builtin_ctzll(open);
-}
-
-static int first_free(const bitmap *b, u32 min, u32 max) {
-  if (min >= IDS) return -1;
-  u32 word = min >> 6;
-  u64 open = ~b->bits[word] & ALL << (min & 63);
-  if (!open) {
-    word = seek_above(b, word + 1);
-    if (word == WORDS_0) return -1;
-    open = ~b->bits[word];
+  if (now == ALL) {
+    u64 full = b->full_1[above] |= bit(word);
+    b->full_2[above >> 6] |= (u64)(full == ALL) << (above & 63);
   }
-  u32 id = word << 6 | (u32)__builtin_ctzll(open);
-  return id <= max ? (int)id : -1;
 }
 
 static void take(bitmap *b, u32 id) {
-  u32 word = id >> 6, above = word >> 6;
-  u64 old = b->bits[word], now = old | bit(id);
-  b->bits[word] = now;
+  u64 old = b->bits[id >> 6];
   b->count++;
-  if (!old) {
-    u64 any = b->any_1[above];
-    b->any_1[above] = any | bit(word);
-    if (!any) b->any_2[above >> 6] |= bit(above);
-  }
-  if (now == ALL && (b->full_1[above] |= bit(word)) == ALL) b->full_2[above >> 6] |= bit(above);
+  mark_taken(b, id >> 6, old, old | bit(id));
 }
 
 static bool release(bitmap *b, u32 id) {
@@ -84,26 +59,68 @@ static bool release(bitmap *b, u32 id) {
   b->bits[word] = now;
   b->count--;
   if (old == ALL) {
-    u64 full = b->full_1[above];
-    b->full_1[above] = full & ~bit(word);
-    if (full == ALL) b->full_2[above >> 6] &= ~bit(above);
+    b->full_1[above] &= ~bit(word);
+    b->full_2[above >> 6] &= ~bit(above);
   }
-  if (!now && !(b->any_1[above] &= ~bit(word))) b->any_2[above >> 6] &= ~bit(above);
+  if (!now) {
+    u64 any = b->any_1[above] &= ~bit(word);
+    b->any_2[above >> 6] &= ~((u64)(any == 0) << (above & 63));
+  }
   return true;
 }
 
-static __attribute__((noinline)) u32 alloc_many(bitmap *b, u32 min, u32 max, u32 *out, u32 count) {
-  for (u32 i = 0; i < count; i++) {
-    int id = first_free(b, min, max);
-    if (id < 0) return i;
-    take(b, (u32)id);
-    out[i] = (u32)id;
-    min = (u32)id + 1;
+/* noipa: as in Wasm, callers hand over which bitmap, where from and how many. */
+#define KERNEL static __attribute__((noipa))
+
+/* First word of level 1 from `from` on that is not full; WORDS_1 when there is none. */
+static u32 seek_open_1(const bitmap *b, u32 from) {
+  if (from == WORDS_1) return from;
+  u32 word_2 = from >> 6;
+  u64 open = ~b->full_2[word_2] & ALL << (from & 63);
+  while (!open) {
+    if (++word_2 == WORDS_2) return WORDS_1;
+    open = ~b->full_2[word_2];
   }
-  return count;
+  return word_2 << 6 | (u32)__builtin_ctzll(open);
 }
 
-static __attribute__((noinline)) u32 free_many(bitmap *b, const u32 *list, u32 count) {
+KERNEL u32 alloc_many(bitmap *b, u32 min, u32 max, u32 *out, u32 count) {
+  if (min >= IDS || min > max) return 0;
+  u32 *at = out, *end = out + count, word_1 = min >> 12;
+  u64 open_1 = ~b->full_1[word_1] & ALL << (min >> 6 & 63);
+  u64 asked = open_1 & bit(min >> 6) ? ALL << (min & 63) : ALL;
+  while (at < end) {
+    if (!open_1) {
+      word_1 = seek_open_1(b, word_1 + 1);
+      if (word_1 == WORDS_1) break;
+      open_1 = ~b->full_1[word_1];
+    }
+    u32 word = word_1 << 6 | (u32)__builtin_ctzll(open_1), first = word << 6;
+    open_1 &= open_1 - 1;
+    if (first > max) break;
+    u64 free = ~b->bits[word], open = free & asked;
+    asked = ALL;
+    if (first + 63 > max) open &= ALL >> (63 - (max & 63));
+    if (!open) continue;
+    if (open == ALL && end - at >= 64) {
+      for (u32 k = 0; k < 64; k++) at[k] = first + k;
+      at += 64;
+      mark_taken(b, word, 0, ALL);
+      continue;
+    }
+    u64 rest = open;
+    u32 n = (u32)__builtin_popcountll(open);
+    if (n > end - at) n = end - at;
+    for (; n >= 4; n -= 4, at += 4)
+      for (int k = 0; k < 4; k++, rest &= rest - 1) at[k] = first | (u32)__builtin_ctzll(rest);
+    for (; n; n--, rest &= rest - 1) *at++ = first | (u32)__builtin_ctzll(rest);
+    mark_taken(b, word, ~free, ~(free ^ open ^ rest));
+  }
+  b->count += at - out;
+  return at - out;
+}
+
+KERNEL u32 free_many(bitmap *b, const u32 *list, u32 count) {
   u32 freed = 0;
   for (u32 i = 0; i < count; i++) freed += release(b, list[i]);
   return freed;
