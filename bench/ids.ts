@@ -1,6 +1,6 @@
 /**
- * The ID kernels: filling the bitmap, and churn (free one, allocate the lowest) at 50 % and 99.99 %
- * occupancy of 2^20 IDs. Every implementation starts from the same bits, frees the same IDs in the
+ * The ID kernels: filling the bitmap, and churn (free one at random, allocate the lowest) at 50 % and
+ * 99.99 % occupancy of 2^20 IDs. Every implementation starts from the same bits, frees the same IDs in the
  * same order, and must come to the same IDs.
  */
 import { RoaringBitmap32, roaringLibraryInitialize } from "roaring-wasm";
@@ -8,6 +8,7 @@ import { TypedFastBitSet } from "typedfastbitset";
 import { BITMAP_BYTES, BITMAP_IDS } from "../assembly/layout/bitmap.ts";
 import { Core } from "../src/core/core.ts";
 import { IdBitmap, Ioasid, IoasidSet } from "../src/ioasid/index.ts";
+import { FLAT_SCAN } from "./bars.ts";
 import type { Implementation, Kernel } from "./harness.ts";
 import { NATIVE } from "./judge.ts";
 import type { Native } from "./native.ts";
@@ -19,9 +20,6 @@ const BLOCK = 64;
 /** IDs that the range kernel allocates from: those around the first of each block. */
 const RANGE = 2 ** 16;
 
-/** What a bitmap without levels costs. */
-const FLAT = "native C, flat scan";
-
 interface Churn {
   /** What is free at the start. */
   free: readonly number[];
@@ -29,8 +27,18 @@ interface Churn {
   ids: Uint32Array;
 }
 
-/** @param share of the IDs that are in use; `count` of them are freed in a round */
-function churnOf(share: number, count: number): Churn {
+/**
+ * Which IDs are in use at the start.
+ *
+ * - lowest: a run from 0. Who hands out the lowest free ID is there from the start, and comes back to it:
+ *   the holes that it has are those freed last. A scan crosses half of the run on average.
+ * - scattered: a full bitmap that lost IDs everywhere. At 50 % a scan starts with a free ID in its first
+ *   word, and gets only as far as the round has filled up the holes.
+ */
+export type Occupancy = "lowest" | "scattered";
+
+/** @param share of the IDs that are in use; `count` of them are freed in a round, in random order */
+function churnOf(share: number, count: number, occupancy: Occupancy): Churn {
   let state = 0x2545_f491;
   const random = (): number => {
     state ^= state << 13;
@@ -39,11 +47,11 @@ function churnOf(share: number, count: number): Churn {
     return state >>> 0;
   };
   const shuffled = Uint32Array.from({ length: BITMAP_IDS }, (_, id) => id);
-  for (let i = MAX; i > 0; i--) {
+  const used = Math.round(share * BITMAP_IDS);
+  for (let i = (occupancy === "lowest" ? used : BITMAP_IDS) - 1; i > 0; i--) {
     const j = random() % (i + 1);
     [shuffled[i], shuffled[j]] = [shuffled[j] as number, shuffled[i] as number];
   }
-  const used = Math.round(share * BITMAP_IDS);
   return { free: [...shuffled.subarray(used)].sort((a, b) => a - b), ids: shuffled.slice(0, count) };
 }
 
@@ -276,7 +284,7 @@ export async function blockKernel(
   how: "churn" | "range",
   native?: Native,
 ): Promise<Kernel> {
-  const churn = churnOf(share, count);
+  const churn = churnOf(share, count, "scattered");
   const blocks = new Blocks(churn);
   const own = () => blocks.churn(how === "range");
   const implementations: Implementation[] = [];
@@ -293,22 +301,23 @@ export async function blockKernel(
 export async function churnKernel(
   name: string,
   share: number,
+  occupancy: Occupancy,
   count: number,
   warmUps: number,
   native?: Native,
 ): Promise<Kernel> {
   await roaringLibraryInitialize();
-  const churn = churnOf(share, count);
+  const churn = churnOf(share, count, occupancy);
   const implementations: Implementation[] = [];
   if (native) {
     const run = await nativeChurn(native, churn, 1);
     same(name, NATIVE, new Rounds(plain(), churn, 1).run().sum, (await run()).sum);
     implementations.push({ name: NATIVE, round: async () => (await run()).ms });
     const flat = async () => Number((await native.command("bitmap flat"))[0]) / 1e6;
-    implementations.push({ name: FLAT, round: flat });
+    implementations.push({ name: FLAT_SCAN, round: flat });
   }
-  // It searches from 0: the fewer are free, the longer.
-  const scanThin = share > 0.9 ? 64 : 1;
+  // It searches from 0: the fewer are free there, the longer.
+  const scanThin = share > 0.9 || occupancy === "lowest" ? 64 : 1;
   const subjects: [string, Subject, thin: number][] = [
     ["IdBitmap", idBitmap(), 1],
     ["Ioasid, numbers only", ioasidNumbers(), 1],

@@ -113,9 +113,16 @@ for (const [occupancy, share] of [
   ["50 %", 0.5],
   ["99.99 %", 0.9999],
 ] as const) {
-  const [blocks, single] = [`ids, churn in blocks at ${occupancy}`, `ids, alloc + free at ${occupancy}`];
+  const blocks = `ids, churn in blocks at ${occupancy}`;
   kernels[blocks] = (native) => blockKernel(blocks, share, churned, "churn", native);
-  kernels[single] = (native) => churnKernel(single, share, churned, smoke ? 0 : 10, native);
+}
+for (const [occupancy, share, inUse] of [
+  ["50 %, lowest in use", 0.5, "lowest"],
+  ["50 %, scattered in use", 0.5, "scattered"],
+  ["99.99 %", 0.9999, "scattered"],
+] as const) {
+  const single = `ids, alloc + free at ${occupancy}`;
+  kernels[single] = (native) => churnKernel(single, share, inUse, churned, smoke ? 0 : 10, native);
 }
 
 kernels["ids, range"] = (native) => blockKernel("ids, range", 0.5, churned, "range", native);
