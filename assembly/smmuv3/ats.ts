@@ -2,7 +2,7 @@
 import { has, read, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT } from "../layout/core";
 import { CONFIG_BIT, EATS, INSTCFG, STE } from "../layout/smmuv3";
-import { EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, FEATURE, SMMU } from "../layout/smmuv3-unit";
 import { check } from "../modes";
 import { fail } from "./fault";

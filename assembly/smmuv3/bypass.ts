@@ -2,7 +2,7 @@
 import { below, get, has, put } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { MEMORY_TYPE, SHAREABILITY } from "../layout/smmuv3";
-import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { GBPA } from "../layout/smmuv3-registers";
 import { ATTRIBUTE, CHECK, EXTRA, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { finish } from "../result";

@@ -9,21 +9,9 @@ import {
   CD, CD_PART, CDS_PER_4K_LEAF_LOG2, CDS_PER_64K_LEAF_LOG2, S1FMT, STE, STE_PART, STRW,
 } from "../layout/smmuv3";
 import {
-  ADDRESS_SIZE,
-  AIDR,
-  CR0,
-  CR2,
-  HTTU,
-  IDR0,
-  IDR1,
-  IDR3,
-  IDR5,
-  STALL_MODEL,
-  STRTAB_BASE,
-  STRTAB_BASE_CFG,
-  STRTAB_FORMAT,
-  TTENDIAN,
-} from "../layout/smmuv3-registers";
+  ADDRESS_SIZE, AIDR, HTTU, IDR0, IDR1, IDR3, IDR5, STALL_MODEL, STRTAB_FORMAT, TTENDIAN,
+} from "../layout/smmuv3-ids";
+import { CR0, CR2, STRTAB_BASE, STRTAB_BASE_CFG } from "../layout/smmuv3-registers";
 import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { deriveRights1 } from "./access";
 import { deriveGeometries } from "./geometry";

@@ -3,7 +3,7 @@ import { get, has, mask } from "../bits";
 import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { CD_SIZE, L1CD, L1CD_SIZE, STE } from "../layout/smmuv3";
 import { ORIGIN } from "../layout/smmuv3-caches";
-import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
 import { check, fetch, fetchEntry, isCached, isMissing, marks, notes, step } from "../modes";
 import { fail } from "./fault";

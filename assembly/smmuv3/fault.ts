@@ -7,7 +7,7 @@
 import { has, put, read } from "../bits";
 import { ANSWER, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { CD, STE } from "../layout/smmuv3";
-import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, EXTRA, FEATURE, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
 import { marks } from "../modes";
 import { finish } from "../result";

@@ -6,7 +6,7 @@
  */
 import { below, element, get, has, mask, put, setElement } from "../bits";
 import { ADDRESS, PTE, PTE_SIZE, STE, STE_PART, TG0, TG1 } from "../layout/smmuv3";
-import { AIDR, IDR3, IDR5 } from "../layout/smmuv3-registers";
+import { AIDR, IDR3, IDR5 } from "../layout/smmuv3-ids";
 import { FEATURE, GEOMETRY, SMMU } from "../layout/smmuv3-unit";
 
 /** log2 of the granules; 0 = none. */

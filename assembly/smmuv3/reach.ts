@@ -9,7 +9,7 @@ import { get, has, mask, readInPlace, word } from "../bits";
 import { PERMISSION, REQUEST_FLAG, RESULT } from "../layout/core";
 import { FRAME, FRAME_FLAG, REACH, REACH_KIND, RIGHTS, SLICE } from "../layout/reach";
 import { CD, CD_PART, PTE, PTE1, STE } from "../layout/smmuv3";
-import { EVENT_CLASS } from "../layout/smmuv3-queues";
+import { EVENT_CLASS } from "../layout/smmuv3-faults";
 import { FEATURE, GEOMETRY, SLOT, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { Exact } from "../modes";
 import {

@@ -7,7 +7,7 @@ import { secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { CD, CD_PART, PTE, PTE1, PTE_SIZE, VA, VA_TAG_BITS } from "../layout/smmuv3";
 import { ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
-import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, EXTRA, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
 import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";

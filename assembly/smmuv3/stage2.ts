@@ -7,7 +7,7 @@ import { originOf, secondKey, valueOf } from "../caches";
 import { PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { PTE, PTE2, PTE_SIZE, STE } from "../layout/smmuv3";
 import { LEAF2_VALUE, ORIGIN, TABLE_VALUE } from "../layout/smmuv3-caches";
-import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, FEATURE, GEOMETRY, SLOT, SMMU, START_OVER, STRUCTURE } from "../layout/smmuv3-unit";
 import { BUS_ERROR, EXCHANGED } from "../memory";
 import { check, fetch, isCached, isMissing, marks, notes, step } from "../modes";

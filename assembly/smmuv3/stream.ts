@@ -3,7 +3,7 @@ import { get, mask } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import { L1STD, L1STD_SIZE, STE_SIZE } from "../layout/smmuv3";
 import { ORIGIN } from "../layout/smmuv3-caches";
-import { EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, SLOT, SMMU, STRUCTURE } from "../layout/smmuv3-unit";
 import { check, fetch, fetchEntry, isCached, isMissing, marks, notes, step } from "../modes";
 import { fail } from "./fault";

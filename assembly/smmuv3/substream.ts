@@ -2,7 +2,7 @@
 import { get } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import { S1DSS, STE } from "../layout/smmuv3";
-import { EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, SMMU } from "../layout/smmuv3-unit";
 import { check, marks } from "../modes";
 import { fail } from "./fault";

@@ -8,7 +8,7 @@
 import { below, get, has, mask, place, put, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT, RESULT_FLAG } from "../layout/core";
 import { CD, CONFIG, CONFIG_BIT, EATS, STE, VA } from "../layout/smmuv3";
-import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-queues";
+import { EVENT_CLASS, EVENT_NUMBER } from "../layout/smmuv3-faults";
 import { CHECK, EXTRA, FEATURE, MAX_RETRIES, SMMU, START_OVER, WORLD } from "../layout/smmuv3-unit";
 import { firstWord } from "../memory";
 import { begin, check, Exact, Fast, Filling, isCached, marks, notes } from "../modes";

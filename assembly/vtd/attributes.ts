@@ -6,7 +6,7 @@
  */
 import { get, has, mask, moved, place, word } from "../bits";
 import { FSPTE, MEMORY_TYPE, PAGE_SHIFT, PASID, PAT_SLOT_BITS, SSPTE } from "../layout/vtd";
-import { ECAP } from "../layout/vtd-registers";
+import { ECAP } from "../layout/vtd-capabilities";
 import { LEAF, VTD, VTD_ATTRIBUTES } from "../layout/vtd-unit";
 
 /** RESULT.ATTRIBUTES in legacy mode. */

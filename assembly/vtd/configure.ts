@@ -11,7 +11,8 @@ import {
   PASID, PASIDDIR_RESERVED, PASID_PART, PASID_RESERVED, PGTT, ROOT_RESERVED, SCONTEXT, SCONTEXT_RESERVED, SROOT_RESERVED, SSPTE,
   SSPTE_RESERVED,
 } from "../layout/vtd";
-import { CAP, ECAP, GSTS, RTADDR, TTM } from "../layout/vtd-registers";
+import { CAP, ECAP } from "../layout/vtd-capabilities";
+import { GSTS, RTADDR, TTM } from "../layout/vtd-registers";
 import { VTD, VTD_MODE } from "../layout/vtd-unit";
 
 /** Derives everything after VTD.GSTS in the unit block from what lies before. */

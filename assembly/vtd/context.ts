@@ -8,7 +8,7 @@ import { get, has, mask, meets4, word } from "../bits";
 import { REQUEST_FLAG } from "../layout/core";
 import { PDTS_BASE_BITS, ROOT_BYTES, SCONTEXT, SCONTEXT_BYTES, SOURCE_ID, SROOT } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
-import { ECAP } from "../layout/vtd-registers";
+import { ECAP } from "../layout/vtd-capabilities";
 import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, START_OVER, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";

@@ -7,7 +7,7 @@ import { get, has, mask, word } from "../bits";
 import { ANSWER, REQUEST_FLAG, RESULT } from "../layout/core";
 import { HPTE, HPTE_BYTES, HPTE_RESERVED, HPT_BASE_BITS, HPT_INDEX, PASID, PP, PP_BITS } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
-import { ECAP } from "../layout/vtd-registers";
+import { ECAP } from "../layout/vtd-capabilities";
 import { SLOT, VTD } from "../layout/vtd-unit";
 import { failure, fault, faultOfRequest } from "./faults";
 import { bypass, isInterruptAddress, tagsOf } from "./result";

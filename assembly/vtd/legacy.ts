@@ -10,7 +10,7 @@ import {
   CONTEXT, CONTEXT_BYTES, CONTEXT_RESERVED, PAGE_SHIFT, PGTT, ROOT, ROOT_BYTES, ROOT_RESERVED, SOURCE_ID, TT,
 } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
-import { CAP, ECAP } from "../layout/vtd-registers";
+import { CAP, ECAP } from "../layout/vtd-capabilities";
 import { IOTLB_ORIGIN } from "../layout/vtd-caches";
 import { SLOT, VTD, VTD_TAGS } from "../layout/vtd-unit";
 import { legacyAttributes } from "./attributes";

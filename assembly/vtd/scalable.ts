@@ -7,7 +7,7 @@ import { both, either, element, get, has, mask, word } from "../bits";
 import { ANSWER, PERMISSION, REQUEST_FLAG, RESULT_FLAG } from "../layout/core";
 import { FSPTE, PAGE_SHIFT, PASID, PGTT, SCONTEXT, SCONTEXT_BYTES, SSPTE } from "../layout/vtd";
 import { CHECK } from "../layout/vtd-faults";
-import { ECAP } from "../layout/vtd-registers";
+import { ECAP } from "../layout/vtd-capabilities";
 import { START_OVER, VTD } from "../layout/vtd-unit";
 import { firstStageAttributes, nestedAttributes, secondStageAttributes } from "./attributes";
 import { failure, fault, faultOfRequest, noteGuestAddress } from "./faults";

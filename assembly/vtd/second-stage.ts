@@ -10,7 +10,7 @@ import { PERMISSION, REQUEST_FLAG } from "../layout/core";
 import { AW_BASE_LEVELS, FSPTE, LEVEL_BITS, PAGE_SHIFT, PTE_SHIFT, SSPTE, TABLE_OFFSET } from "../layout/vtd";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { IOTLB_ORIGIN, TABLE_VALUE } from "../layout/vtd-caches";
-import { CAP } from "../layout/vtd-registers";
+import { CAP } from "../layout/vtd-capabilities";
 import { LEAF, PATH, PATH_STEP, SLOT, VTD } from "../layout/vtd-unit";
 import { fault } from "./faults";
 import { uncommon } from "./kind";

@@ -1,5 +1,6 @@
 /** Lints the tables of a machine image: states that hardware walks, and that are wrong to program. */
-import { CAP, REG } from "../../assembly/layout/vtd-registers.ts";
+import { CAP } from "../../assembly/layout/vtd-capabilities.ts";
+import { REG } from "../../assembly/layout/vtd-registers.ts";
 import { LintReport } from "../lint/finding.ts";
 import { lintAccessed, lintGlobals, lintRegions, type Region } from "../lint/pages.ts";
 import { lintSmmuRefusals, SmmuEntries } from "../lint/smmu-entries.ts";

@@ -5,7 +5,8 @@
  * The unit is reached as its guest and its devices reach it: registers, memory, requests. Where the
  * recording says that an answer may be stale, the old one is right as well.
  */
-import { EVENT, EVENT_BYTES, EVENT_CLASS, EVENT_NUMBER } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_CLASS, EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
+import { EVENT, EVENT_BYTES } from "../../assembly/layout/smmuv3-queues.ts";
 import {
   CMDQ_CONS,
   EVENTQ_CONS,

@@ -5,11 +5,11 @@
  * The unit is reached as its guest and its devices reach it: registers, memory, requests. Where the
  * recording says that an answer may be stale, the old one is right as well.
  */
+
+import { CAP, ECAP } from "../../assembly/layout/vtd-capabilities.ts";
 import { REASON } from "../../assembly/layout/vtd-faults.ts";
 import {
-  CAP,
   CCMD,
-  ECAP,
   EVENT_CTL,
   FRCD,
   FSTS,

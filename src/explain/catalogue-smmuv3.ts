@@ -1,6 +1,7 @@
 /** SMMUv3's structures by name (Arm IHI 0070; translation tables: DDI 0487 D8.3). */
 import { CD, CONFIG, L1CD, PTE, STE } from "../../assembly/layout/smmuv3.ts";
-import { COMMAND, EVENT, EVENT_NUMBER, OPCODE } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
+import { COMMAND, EVENT, OPCODE } from "../../assembly/layout/smmuv3-queues.ts";
 import { hex } from "../check.ts";
 import { getField } from "../structure.ts";
 import type { Shape } from "./shape.ts";

@@ -1,5 +1,5 @@
 /** Why SMMUv3 events and errors happen, likeliest first, and what to run next. Data, by event number. */
-import { EVENT_NUMBER as E } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_NUMBER as E } from "../../assembly/layout/smmuv3-faults.ts";
 import { CERROR } from "../../assembly/layout/smmuv3-registers.ts";
 import type { SmmuEvent } from "../smmuv3/event-record.ts";
 import type { Advice } from "./finding.ts";

@@ -1,5 +1,5 @@
 /** From what the lines about an SMMUv3 say to what it means. */
-import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
 import { CERROR, CMDQ_CONS, GERROR } from "../../assembly/layout/smmuv3-registers.ts";
 import { CHECK } from "../../assembly/layout/smmuv3-unit.ts";
 import { hex } from "../check.ts";

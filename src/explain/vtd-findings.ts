@@ -1,5 +1,6 @@
 /** From what the lines about VT-d say to what it means. */
-import { ECAP, FSTS, IQEI } from "../../assembly/layout/vtd-registers.ts";
+import { ECAP } from "../../assembly/layout/vtd-capabilities.ts";
+import { FSTS, IQEI } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
 import { describe, getBits } from "../structure.ts";
 import { VtdCapabilities } from "../vtd/capabilities.ts";

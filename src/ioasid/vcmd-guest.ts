@@ -4,7 +4,8 @@
  * What Linux v5.8 to v6.3 did when its VT-d driver found itself in a guest. PASID tables were shared
  * with the host then, so a guest's PASIDs had to come from the host's space.
  */
-import { CAP, ECAP, REG, VCMD_COMMAND } from "../../assembly/layout/vtd-registers.ts";
+import { CAP, ECAP } from "../../assembly/layout/vtd-capabilities.ts";
+import { REG, VCMD_COMMAND } from "../../assembly/layout/vtd-registers.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
 import { getBits, putBits } from "../structure.ts";
 import { VCMD_ERAS, VCMD_LAYOUTS, type VcmdEra, type VcmdLayout } from "../vtd/vcmd-layout.ts";

@@ -1,4 +1,6 @@
 /** Commands, Arm IHI 0070 chapter 4: which layout each has, and when one is ILLEGAL. */
+
+import { STALL_MODEL } from "../../assembly/layout/smmuv3-ids.ts";
 import {
   ATC_INV_ALL,
   CMD_ATC_INV,
@@ -20,7 +22,6 @@ import {
   SYNC_SIGNAL,
   TLBI_TG,
 } from "../../assembly/layout/smmuv3-queues.ts";
-import { STALL_MODEL } from "../../assembly/layout/smmuv3-registers.ts";
 import { describe as describeFields, type FieldValue, getField, type Layout } from "../structure.ts";
 import type { SmmuFeatures } from "./features.ts";
 

@@ -1,11 +1,11 @@
 /** Event records, Arm IHI 0070 7.3: which fields each has, from values to words and back. */
+import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
 import {
   E_PAGE_REQUEST,
   EVENT,
   EVENT_BYTES,
   EVENT_CONFLICT,
   EVENT_FETCH,
-  EVENT_NUMBER,
   F_BAD_ATS_TREQ,
 } from "../../assembly/layout/smmuv3-queues.ts";
 import { fieldsOf, getField, getInPlace, type Layout, setField } from "../structure.ts";

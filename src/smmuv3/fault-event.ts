@@ -1,6 +1,6 @@
 /** From what a walk concluded to the event that tells software: Arm IHI 0070 7.3. */
 import { REQUEST_FLAG, RESULT } from "../../assembly/layout/core.ts";
-import { EVENT_CLASS, EVENT_NUMBER } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_CLASS, EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
 import type { Core } from "../core/core.ts";
 import type { Fault, Request } from "../iommu.ts";
 import type { SmmuEvent } from "./event-record.ts";

@@ -1,5 +1,5 @@
 /** Which features go together: Arm IHI 0070 6.3.1 to 6.3.6, and what each version makes mandatory. */
-import { ADDRESS_SIZE, HTTU, STALL_MODEL, TTF } from "../../assembly/layout/smmuv3-registers.ts";
+import { ADDRESS_SIZE, HTTU, STALL_MODEL, TTF } from "../../assembly/layout/smmuv3-ids.ts";
 import type { SmmuFeatures } from "./features.ts";
 
 const MAX_QUEUE_LOG2 = 19;

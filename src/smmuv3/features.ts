@@ -17,7 +17,7 @@ import {
   STALL_MODEL,
   TTENDIAN,
   TTF,
-} from "../../assembly/layout/smmuv3-registers.ts";
+} from "../../assembly/layout/smmuv3-ids.ts";
 import { checkInteger } from "../check.ts";
 import { build, describe, fieldsOf, type Layout } from "../structure.ts";
 import { BUILDS_ON, contradictions, oddities } from "./feature-rules.ts";

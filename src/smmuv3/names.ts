@@ -16,7 +16,7 @@ import {
   TG0,
   TG1,
 } from "../../assembly/layout/smmuv3.ts";
-import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
 import { ATTRIBUTE, CHECK, STRUCTURE } from "../../assembly/layout/smmuv3-unit.ts";
 import type { TraceCheck } from "../iommu.ts";
 import { getField, type Layout } from "../structure.ts";

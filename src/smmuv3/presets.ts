@@ -1,5 +1,5 @@
 /** Named feature sets: what known SMMUs announce in their ID registers. */
-import { ADDRESS_SIZE, HTTU, STALL_MODEL } from "../../assembly/layout/smmuv3-registers.ts";
+import { ADDRESS_SIZE, HTTU, STALL_MODEL } from "../../assembly/layout/smmuv3-ids.ts";
 import { lazily } from "../lazy.ts";
 import { featuresFromIds, type SmmuFeatures, smmuFeatures } from "./features.ts";
 

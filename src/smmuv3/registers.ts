@@ -5,20 +5,14 @@
  * Writes that come at the wrong time are ignored here (`locked`), see `choices.ts`.
  */
 
+import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR, IIDR_PART, STRTAB_FORMAT } from "../../assembly/layout/smmuv3-ids.ts";
 import {
-  AIDR,
   CIDR_VALUE,
   CR0,
   CR1,
   CR2,
   GBPA,
   GERROR,
-  IDR0,
-  IDR1,
-  IDR3,
-  IDR5,
-  IIDR,
-  IIDR_PART,
   IRQ_CTRL,
   PAGE_BYTES,
   PAGE0,
@@ -30,7 +24,6 @@ import {
   PIDR4,
   STRTAB_BASE,
   STRTAB_BASE_CFG,
-  STRTAB_FORMAT,
 } from "../../assembly/layout/smmuv3-registers.ts";
 import { type Register, RegisterFile } from "../registers.ts";
 import { build, getBits, type Layout, maskOf, putBits } from "../structure.ts";

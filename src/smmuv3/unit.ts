@@ -7,7 +7,7 @@
  */
 
 import { STE } from "../../assembly/layout/smmuv3.ts";
-import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_NUMBER } from "../../assembly/layout/smmuv3-faults.ts";
 import { Bus } from "../bus.ts";
 import { checkBigInt, checkInteger, checkOneOf } from "../check.ts";
 import type { PageRequest } from "../endpoint.ts";

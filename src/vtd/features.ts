@@ -3,7 +3,7 @@
  *
  * Intel D51397, rev 5.10, "Version Register", "Capability Register", "Extended Capability Register".
  */
-import { CAP, ECAP, VER } from "../../assembly/layout/vtd-registers.ts";
+import { CAP, ECAP, VER } from "../../assembly/layout/vtd-capabilities.ts";
 import { fieldsOf, type Layout } from "../structure.ts";
 
 /** Every member is the field of that name as it reads; flags are 0 or 1. */

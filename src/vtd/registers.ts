@@ -4,10 +4,9 @@
  * Intel D51397, rev 5.10, "Register Descriptions". What a write does is in `RegisterEffects`; the
  * table itself has no behaviour. A register of an absent feature is not in the table: it reads 0.
  */
+import { CAP, ECAP, VER } from "../../assembly/layout/vtd-capabilities.ts";
 import {
-  CAP,
   CCMD,
-  ECAP,
   EVENT_ADDR,
   EVENT_CTL,
   EVENT_DATA,
@@ -41,7 +40,6 @@ import {
   REG,
   REGISTER_PAGE,
   RTADDR,
-  VER,
 } from "../../assembly/layout/vtd-registers.ts";
 import type { Register, RegisterWrite } from "../registers.ts";
 import { type Layout, maskOf, putBits } from "../structure.ts";

@@ -17,8 +17,8 @@ import {
   SSPTE,
   TT,
 } from "../../assembly/layout/vtd.ts";
+import { CAP } from "../../assembly/layout/vtd-capabilities.ts";
 import { STRUCTURE } from "../../assembly/layout/vtd-faults.ts";
-import { CAP } from "../../assembly/layout/vtd-registers.ts";
 import { VTD } from "../../assembly/layout/vtd-unit.ts";
 import type { TraceStep } from "../iommu.ts";
 import { getField, maskWords } from "../structure.ts";

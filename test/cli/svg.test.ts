@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { ECAP } from "../../assembly/layout/vtd-registers.ts";
+import { ECAP } from "../../assembly/layout/vtd-capabilities.ts";
 import { loadCapture } from "../../src/capture/node/files.ts";
 import { vtdState } from "../../src/capture/state.ts";
 import { pictureOf } from "../../src/cli/show/picture.ts";

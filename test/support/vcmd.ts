@@ -1,5 +1,6 @@
 /** A VMM in a few lines: a register file with CAP, ECAP and the virtual command interface, and its guest. */
-import { CAP, ECAP, REG } from "../../assembly/layout/vtd-registers.ts";
+import { CAP, ECAP } from "../../assembly/layout/vtd-capabilities.ts";
+import { REG } from "../../assembly/layout/vtd-registers.ts";
 import {
   type GuestIommuOptions,
   GuestPasids,

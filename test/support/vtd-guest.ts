@@ -1,6 +1,6 @@
 /** A small guest with one VT-d walker: tables by name, entries by address, capabilities by name. */
 
-import { CAP, ECAP } from "../../assembly/layout/vtd-registers.ts";
+import { CAP, ECAP } from "../../assembly/layout/vtd-capabilities.ts";
 import {
   GuestMemory,
   type HostBacking,

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { expect, describe as group, it } from "vitest";
 import { CONTEXT, FSPTE, IRTE, PASID, PASIDDIR, ROOT, SCONTEXT, SROOT, SSPTE } from "../../assembly/layout/vtd.ts";
+import { CAP, ECAP, VER } from "../../assembly/layout/vtd-capabilities.ts";
 import {
   CC_INV,
   DESCRIPTOR,
@@ -20,9 +21,7 @@ import {
   PC_INV,
 } from "../../assembly/layout/vtd-descriptors.ts";
 import {
-  CAP,
   CCMD,
-  ECAP,
   EVENT_CTL,
   FRCD,
   FSTS,
@@ -39,7 +38,6 @@ import {
   RTADDR,
   VCMD,
   VCRSP,
-  VER,
 } from "../../assembly/layout/vtd-registers.ts";
 import { getField, getInPlace, type Layout } from "../../src/structure.ts";
 

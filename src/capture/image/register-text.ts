@@ -4,7 +4,8 @@
  */
 
 import { PAGE0 } from "../../../assembly/layout/smmuv3-registers.ts";
-import { REG, VER } from "../../../assembly/layout/vtd-registers.ts";
+import { VER } from "../../../assembly/layout/vtd-capabilities.ts";
+import { REG } from "../../../assembly/layout/vtd-registers.ts";
 import { LogReader } from "../../explain/log.ts";
 import { cleanLine } from "../../explain/text.ts";
 import { setField } from "../../structure.ts";

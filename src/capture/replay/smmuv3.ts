@@ -1,12 +1,6 @@
 /** SMMUv3's side of a replay: commands, and transactions that make events. */
-import {
-  CMD_RESUME,
-  COMMAND,
-  COMMAND_BYTES,
-  EVENT,
-  EVENT_NUMBER,
-  OPCODE,
-} from "../../../assembly/layout/smmuv3-queues.ts";
+import { EVENT_NUMBER } from "../../../assembly/layout/smmuv3-faults.ts";
+import { CMD_RESUME, COMMAND, COMMAND_BYTES, EVENT, OPCODE } from "../../../assembly/layout/smmuv3-queues.ts";
 import { CMDQ_BASE, CMDQ_PROD, PAGE0 } from "../../../assembly/layout/smmuv3-registers.ts";
 import { hex } from "../../check.ts";
 import type { Access } from "../../iommu.ts";

@@ -1,15 +1,8 @@
 /** VT-d's side of a replay: invalidation descriptors, DMA faults, page requests, fault records. */
+
+import { CAP } from "../../../assembly/layout/vtd-capabilities.ts";
 import { LOG2_DESCRIPTORS, PAGE_REQ } from "../../../assembly/layout/vtd-descriptors.ts";
-import {
-  CAP,
-  FRCD,
-  FRCD_BYTES,
-  IQ_POINTER,
-  IQA,
-  OFFSET_UNIT,
-  PQA,
-  REG,
-} from "../../../assembly/layout/vtd-registers.ts";
+import { FRCD, FRCD_BYTES, IQ_POINTER, IQA, OFFSET_UNIT, PQA, REG } from "../../../assembly/layout/vtd-registers.ts";
 import { ADDRESS_BITS, type GuestMemory } from "../../memory.ts";
 import { getField, getInPlace, setField } from "../../structure.ts";
 import { VtdCapabilities } from "../../vtd/capabilities.ts";

@@ -1,5 +1,6 @@
 /** What the SMMUv3's ID registers and GERROR mean, in plain words (Arm IHI 0070 6.3). */
-import { AIDR, CMDQ_CONS, GERROR, IDR0, IDR1, IDR3, IDR5, IIDR } from "../../../assembly/layout/smmuv3-registers.ts";
+import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR } from "../../../assembly/layout/smmuv3-ids.ts";
+import { CMDQ_CONS, GERROR } from "../../../assembly/layout/smmuv3-registers.ts";
 import { hex } from "../../check.ts";
 import type { Layout } from "../../structure.ts";
 import { choice, type Meaning, type Shape } from "../shape.ts";

@@ -1,5 +1,6 @@
 /** What the bits of VT-d's VER, CAP and ECAP mean, in plain words (VT-d rev 5.10, 11.4.1 to 11.4.3). */
-import { CAP, ECAP, OFFSET_UNIT, VER } from "../../../assembly/layout/vtd-registers.ts";
+import { CAP, ECAP, VER } from "../../../assembly/layout/vtd-capabilities.ts";
+import { OFFSET_UNIT } from "../../../assembly/layout/vtd-registers.ts";
 import { hex } from "../../check.ts";
 import { choice, type Meaning, type Shape } from "../shape.ts";
 
