@@ -30,7 +30,9 @@ export class Walker {
   }
 
   /**
-   * The bare walk: no BigInt, no garbage, no checks of the arguments.
+   * The bare walk: no BigInt, no garbage, no checks of the arguments. An argument of 2^31 or more may also be
+   * the signed number of the same 32 bits (`x | 0`, out of an Int32Array): an engine that does not inline this
+   * call would put the unsigned one on the heap.
    * @param sid u32
    * @param pasid u32, counts only with REQUEST_FLAG.PASID
    * @param low low half of the address; @param high its high half
@@ -38,17 +40,19 @@ export class Walker {
    * @returns fault reason or event number, 0 = none; everything else is in `result`
    */
   walk(sid: number, pasid: number, low: number, high: number, flags: number): number {
-    return this.#vendor.walk(this.unit, sid, pasid, low, high, flags, this.result.ptr);
+    // V8 boxes numbers of 2^31 and more for a call that it does not inline: where walkers of both vendors run.
+    return this.#vendor.walk(this.unit, sid | 0, pasid | 0, low | 0, high | 0, flags | 0, this.result.ptr);
   }
 
   /**
    * As `walk`, but what it says goes into an object of the caller's, and `result` is anybody's guess: a
-   * request that the unit's caches answer needs no call into WebAssembly.
+   * request that the unit's caches answer needs no call into WebAssembly. It is too long to be inlined
+   * everywhere, so callers that want no garbage give signed arguments.
    * @returns fault reason or event number
    */
   walkInto(sid: number, pasid: number, low: number, high: number, flags: number, into: BareResult): number {
     if (this.#tlb?.look(sid, pasid, low, high, flags, into)) return 0;
-    const code = this.#vendor.walk(this.unit, sid, pasid, low, high, flags, this.result.ptr);
+    const code = this.walk(sid, pasid, low, high, flags);
     copyResult(this.#core.u32, this.result.ptr, into);
     return code;
   }

@@ -35,7 +35,8 @@ export class SmmuBatch extends UnitBatch {
   }
 
   override run(count: number): void {
-    this.#recorded.clear();
+    // A Map that is cleared allocates anew, even when it was empty.
+    if (this.#recorded.size) this.#recorded.clear();
     super.run(count);
   }
 

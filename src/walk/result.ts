@@ -55,7 +55,11 @@ export class WalkResult {
   }
 }
 
-/** What a walk says, in an object of the caller's: numbers only, so that filling it makes no garbage. */
+/**
+ * What a walk says, in an object of the caller's: numbers only, so that filling it makes no garbage. Make it
+ * once, with a number in every member: V8 keeps numbers of 2^31 and more in place only in a member that has
+ * never held anything but numbers.
+ */
 export interface BareResult {
   /** Fault reason or event number, 0 = none. */
   code: number;
