@@ -1,6 +1,7 @@
 /**
  * Compiles the Wasm core and embeds it: `build/core.wasm` for those who load it themselves, and
- * `src/core/binary.ts` (base64) so that `import` alone is enough, in Node, a page or a bundler.
+ * `src/core/binary.ts` so that `import` alone is enough, in Node, a page or a bundler: a string with a character
+ * a byte, which takes gzip two thirds of what base64 does, and next to no time to take apart.
  *
  * Does nothing when the outputs are newer than every source.
  */
@@ -26,11 +27,18 @@ if (!fresh) {
     console.error(error.message);
     process.exit(1);
   }
-  const bytes = readFileSync(wasm);
+  const text = readFileSync(wasm)
+    .toString("latin1")
+    .replace(/[\\"\n\r]/g, escaped);
   writeFileSync(
     embedded,
-    `// Written by assembly/build.mjs from build/core.wasm; not kept in git.\nexport const CORE_BASE64: string =\n  "${bytes.toString("base64")}";\n`,
+    `// Written by assembly/build.mjs from build/core.wasm; not kept in git.\nexport const CORE_BYTES: string =\n  "${text}";\n`,
   );
 }
 mkdirSync(`${root}dist`, { recursive: true });
 copyFileSync(wasm, `${root}dist/core.wasm`);
+
+/** What may not stand in a string literal, as an escape; two digits, for an octal one would read on. */
+function escaped(character) {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+}

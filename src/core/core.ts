@@ -5,7 +5,7 @@
  * RAM, unit blocks, caches, bitmaps, result blocks) is carved off with `allocate` and never moves:
  * the memory never grows, so a view made once stays valid.
  */
-import { CORE_BASE64 } from "./binary.ts";
+import { CORE_BYTES } from "./binary.ts";
 import type { CoreExports } from "./exports.ts";
 
 const PAGE = 65536;
@@ -31,7 +31,7 @@ let compiled: WebAssembly.Module | undefined;
 
 /** The embedded module, compiled on first use. */
 export function coreModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(decodeBase64(CORE_BASE64));
+  compiled ??= new WebAssembly.Module(embeddedBytes());
   return compiled;
 }
 
@@ -39,7 +39,7 @@ let compiledShared: WebAssembly.Module | undefined;
 
 /** The same, for memory that other threads share. */
 function sharedCoreModule(): WebAssembly.Module {
-  compiledShared ??= new WebAssembly.Module(sharedCoreWasm(decodeBase64(CORE_BASE64)));
+  compiledShared ??= new WebAssembly.Module(sharedCoreWasm(embeddedBytes()));
   return compiledShared;
 }
 
@@ -151,19 +151,10 @@ export function sharedCoreWasm(plain: Uint8Array): Uint8Array<ArrayBuffer> {
   return shared;
 }
 
-/** `atob` belongs to the DOM's library; this is all that is needed of it. */
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const value = new Uint8Array(128);
-  for (let i = 0; i < 64; i++) value[alphabet.charCodeAt(i)] = i;
-  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  const bytes = new Uint8Array((text.length / 4) * 3);
-  for (let i = 0, j = 0; i < text.length; i += 4) {
-    let word = 0;
-    for (let k = 0; k < 4; k++) word = (word << 6) | (value[text.charCodeAt(i + k)] as number);
-    bytes[j++] = word >> 16;
-    bytes[j++] = word >> 8;
-    bytes[j++] = word;
-  }
-  return bytes.subarray(0, bytes.length - padding);
+/** The embedded module: a character a byte. */
+function embeddedBytes(): Uint8Array<ArrayBuffer> {
+  const text = CORE_BYTES;
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }

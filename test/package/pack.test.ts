@@ -72,7 +72,7 @@ describe("npm pack", () => {
   });
 
   it("has a working command", () => {
-    const cli = join(project, "node_modules/iommulator/dist/src/cli/main.js");
+    const cli = join(project, "node_modules/iommulator/dist/cli.js");
     const version = execFileSync("node", [cli, "--version"], { encoding: "utf8" });
     const { version: expected } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
     expect(version.trim()).toContain(expected);
