@@ -57,7 +57,6 @@ static bool release(bitmap *b, u32 id) {
   u64 old = b->bits[word], now = old & ~bit(id);
   if (now == old) return false;
   b->bits[word] = now;
-  b->count--;
   if (old == ALL) {
     b->full_1[above] &= ~bit(word);
     b->full_2[above >> 6] &= ~bit(above);
@@ -123,6 +122,7 @@ KERNEL u32 alloc_many(bitmap *b, u32 min, u32 max, u32 *out, u32 count) {
 KERNEL u32 free_many(bitmap *b, const u32 *list, u32 count) {
   u32 freed = 0;
   for (u32 i = 0; i < count; i++) freed += release(b, list[i]);
+  b->count -= freed;
   return freed;
 }
 
