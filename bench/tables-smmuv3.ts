@@ -13,8 +13,8 @@ import {
   S1FMT,
   STE,
 } from "../assembly/layout/smmuv3.ts";
+import { STRTAB_BASE_CFG } from "../assembly/layout/smmuv3-base.ts";
 import { IDR0, IDR1, IDR3, IDR5 } from "../assembly/layout/smmuv3-ids.ts";
-import { STRTAB_BASE_CFG } from "../assembly/layout/smmuv3-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
 import { BenchRam, type BenchRequest, firstAddress, mapPages, Random } from "./ram.ts";
 

@@ -14,8 +14,8 @@ import {
   SROOT,
   SSPTE,
 } from "../assembly/layout/vtd.ts";
+import { RTADDR, TTM } from "../assembly/layout/vtd-base.ts";
 import { CAP, ECAP } from "../assembly/layout/vtd-capabilities.ts";
-import { RTADDR, TTM } from "../assembly/layout/vtd-registers.ts";
 import { build, type Layout } from "../src/structure.ts";
 import { BenchRam, type BenchRequest, firstAddress, mapPages, Random } from "./ram.ts";
 

@@ -205,18 +205,6 @@ export enum PRIQ_IRQ_CFG2 {
   LO = (31 << 16) | 31,
 }
 
-/** 64. */
-export enum STRTAB_BASE {
-  ADDR = (55 << 16) | 6,
-  RA = (62 << 16) | 62,
-}
-
-export enum STRTAB_BASE_CFG {
-  LOG2SIZE = (5 << 16) | 0,
-  SPLIT = (10 << 16) | 6,
-  FMT = (17 << 16) | 16,
-}
-
 /** STRTAB_BASE_CFG.SPLIT: StreamID bits that a leaf table resolves; any other value acts as LEAF_4K. */
 export enum STRTAB_SPLIT {
   LEAF_4K = 6,

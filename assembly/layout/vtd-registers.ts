@@ -126,30 +126,6 @@ export enum GCMD {
   TE = (31 << 16) | 31,
 }
 
-export enum GSTS {
-  CFIS = (23 << 16) | 23,
-  IRTPS = (24 << 16) | 24,
-  IRES = (25 << 16) | 25,
-  QIES = (26 << 16) | 26,
-  WBFS = (27 << 16) | 27,
-  RTPS = (30 << 16) | 30,
-  TES = (31 << 16) | 31,
-}
-
-export enum RTADDR {
-  SSIRWE = (7 << 16) | 7,
-  TTM = (11 << 16) | 10,
-  RTA = (63 << 16) | 12,
-}
-
-/** RTADDR.TTM */
-export enum TTM {
-  LEGACY = 0,
-  SCALABLE = 1,
-  RESERVED = 2,
-  ABORT_DMA = 3,
-}
-
 export enum CCMD {
   DID = (15 << 16) | 0,
   SID = (31 << 16) | 16,

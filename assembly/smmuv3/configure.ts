@@ -11,7 +11,8 @@ import {
 import {
   ADDRESS_SIZE, AIDR, HTTU, IDR0, IDR1, IDR3, IDR5, STALL_MODEL, STRTAB_FORMAT, TTENDIAN,
 } from "../layout/smmuv3-ids";
-import { CR0, CR2, STRTAB_BASE, STRTAB_BASE_CFG } from "../layout/smmuv3-registers";
+import { STRTAB_BASE, STRTAB_BASE_CFG } from "../layout/smmuv3-base";
+import { CR0, CR2 } from "../layout/smmuv3-registers";
 import { FEATURE, SMMU, WORLD } from "../layout/smmuv3-unit";
 import { deriveRights1 } from "./access";
 import { deriveGeometries } from "./geometry";

@@ -12,7 +12,7 @@ import {
   SSPTE_RESERVED,
 } from "../layout/vtd";
 import { CAP, ECAP } from "../layout/vtd-capabilities";
-import { GSTS, RTADDR, TTM } from "../layout/vtd-registers";
+import { GSTS, RTADDR, TTM } from "../layout/vtd-base";
 import { VTD, VTD_MODE } from "../layout/vtd-unit";
 
 /** Derives everything after VTD.GSTS in the unit block from what lies before. */

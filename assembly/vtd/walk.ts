@@ -11,7 +11,7 @@ import { get, has } from "../bits";
 import { ANSWER, REQUEST, REQUEST_BYTES, REQUEST_FLAG, RESULT_BYTES } from "../layout/core";
 import { CHECK, STRUCTURE } from "../layout/vtd-faults";
 import { ECAP, VER } from "../layout/vtd-capabilities";
-import { GSTS } from "../layout/vtd-registers";
+import { GSTS } from "../layout/vtd-base";
 import { MAX_RETRIES, START_OVER, VTD, VTD_MODE } from "../layout/vtd-unit";
 import { walkScalable } from "./context";
 import { faultOfRequest } from "./faults";

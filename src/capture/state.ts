@@ -1,6 +1,7 @@
 /** From an image's register values to the walker of its IOMMU. */
 import { PAGE0 } from "../../assembly/layout/smmuv3-registers.ts";
-import { GSTS, REG, RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
+import { GSTS, RTADDR, TTM } from "../../assembly/layout/vtd-base.ts";
+import { REG } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
 import type { GuestMemory } from "../memory.ts";
 import { type SmmuState, SmmuWalker } from "../smmuv3/walker.ts";

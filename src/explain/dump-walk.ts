@@ -23,7 +23,7 @@ import {
   SSPTE,
   TT,
 } from "../../assembly/layout/vtd.ts";
-import { RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
+import { RTADDR, TTM } from "../../assembly/layout/vtd-base.ts";
 import { hex } from "../check.ts";
 import type { Access, Request, Trace } from "../iommu.ts";
 import { ADDRESS_BITS, GuestMemory } from "../memory.ts";

@@ -5,6 +5,7 @@
  * Writes that come at the wrong time are ignored here (`locked`), see `choices.ts`.
  */
 
+import { STRTAB_BASE, STRTAB_BASE_CFG } from "../../assembly/layout/smmuv3-base.ts";
 import { AIDR, IDR0, IDR1, IDR3, IDR5, IIDR, IIDR_PART, STRTAB_FORMAT } from "../../assembly/layout/smmuv3-ids.ts";
 import {
   CIDR_VALUE,
@@ -22,8 +23,6 @@ import {
   PIDR2,
   PIDR3,
   PIDR4,
-  STRTAB_BASE,
-  STRTAB_BASE_CFG,
 } from "../../assembly/layout/smmuv3-registers.ts";
 import { type Register, RegisterFile } from "../registers.ts";
 import { build, getBits, type Layout, maskOf, putBits } from "../structure.ts";

@@ -18,8 +18,8 @@ import {
   STE,
   STE_SIZE,
 } from "../../assembly/layout/smmuv3.ts";
+import { STRTAB_BASE, STRTAB_BASE_CFG } from "../../assembly/layout/smmuv3-base.ts";
 import { STRTAB_FORMAT } from "../../assembly/layout/smmuv3-ids.ts";
-import { STRTAB_BASE, STRTAB_BASE_CFG } from "../../assembly/layout/smmuv3-registers.ts";
 import { checkInteger } from "../check.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { PageAllocator } from "../page-allocator.ts";

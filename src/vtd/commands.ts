@@ -5,7 +5,8 @@
  * at a time; what several do together the architecture leaves open. They are done in the order in
  * which they are listed in `write`.
  */
-import { GCMD, GSTS } from "../../assembly/layout/vtd-registers.ts";
+import { GSTS } from "../../assembly/layout/vtd-base.ts";
+import { GCMD } from "../../assembly/layout/vtd-registers.ts";
 import { getBits } from "../structure.ts";
 import type { UnitParts } from "./parts.ts";
 

@@ -1,16 +1,6 @@
 /** A unit in words: what it is, what it is doing, and its registers. */
-import {
-  EVENT_CTL,
-  FRCD,
-  FSTS,
-  GSTS,
-  IQ_POINTER,
-  IQA,
-  IRTA,
-  PRS,
-  RTADDR,
-  TTM,
-} from "../../assembly/layout/vtd-registers.ts";
+import { GSTS, RTADDR, TTM } from "../../assembly/layout/vtd-base.ts";
+import { EVENT_CTL, FRCD, FSTS, IQ_POINTER, IQA, IRTA, PRS } from "../../assembly/layout/vtd-registers.ts";
 import { hex } from "../check.ts";
 import { getBits, maskOf } from "../structure.ts";
 import type { VtdCapabilities } from "./capabilities.ts";

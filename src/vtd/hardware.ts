@@ -1,7 +1,7 @@
 /**
  * Everything of a unit but translation: its registers, and the parts that they set in motion.
  */
-import { GSTS } from "../../assembly/layout/vtd-registers.ts";
+import { GSTS } from "../../assembly/layout/vtd-base.ts";
 import type { InterruptSink } from "../iommu.ts";
 import { RegisterFile, type RegisterFragment, type ResetKind } from "../registers.ts";
 import type { VtdCapabilities } from "./capabilities.ts";

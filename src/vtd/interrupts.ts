@@ -6,6 +6,7 @@
  */
 
 import { INTERRUPT_PREFIX, IRTE, IRTE_BYTES, IRTE_RESERVED, SOURCE_ID, SVT } from "../../assembly/layout/vtd.ts";
+import { GSTS } from "../../assembly/layout/vtd-base.ts";
 import {
   DESTINATION_LOW_BITS,
   HANDLE_LOW_BITS,
@@ -15,7 +16,7 @@ import {
   MSI_DATA,
 } from "../../assembly/layout/vtd-descriptors.ts";
 import { REASON } from "../../assembly/layout/vtd-faults.ts";
-import { FRCD, GSTS, IRTA } from "../../assembly/layout/vtd-registers.ts";
+import { FRCD, IRTA } from "../../assembly/layout/vtd-registers.ts";
 import { getBits, getField, maskOf, maskWords, putBits } from "../structure.ts";
 import type { FaultLog } from "./faults.ts";
 import type { UnitParts } from "./parts.ts";

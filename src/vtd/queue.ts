@@ -8,6 +8,8 @@
  * A device that does not answer an invalidation is noticed where the architecture waits for it: at the
  * next wait descriptor, which is aborted, or when the queue runs empty.
  */
+
+import { GSTS, RTADDR, TTM } from "../../assembly/layout/vtd-base.ts";
 import {
   CC_INV,
   DESCRIPTOR_BYTES,
@@ -22,7 +24,7 @@ import {
   TYPE,
   WIDE_DESCRIPTOR_BYTES,
 } from "../../assembly/layout/vtd-descriptors.ts";
-import { FSTS, GSTS, ICS, IQ_POINTER, IQA, IQEI, IQERCD, RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
+import { FSTS, ICS, IQ_POINTER, IQA, IQEI, IQERCD } from "../../assembly/layout/vtd-registers.ts";
 import { getField, getInPlace } from "../structure.ts";
 import { DescriptorSet } from "./descriptors.ts";
 import type { DeviceMessages } from "./endpoints.ts";

@@ -4,7 +4,8 @@
  * Intel D51397, rev 5.10, "Context Command Register", "IOTLB Registers". A command starts when the
  * byte that holds its start bit is written with that bit set.
  */
-import { CCMD, GRANULARITY, GSTS, IOTLB_REG, IVA, RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
+import { GSTS, RTADDR, TTM } from "../../assembly/layout/vtd-base.ts";
+import { CCMD, GRANULARITY, IOTLB_REG, IVA } from "../../assembly/layout/vtd-registers.ts";
 import type { RegisterWrite } from "../registers.ts";
 import { getBits } from "../structure.ts";
 import type { UnitParts } from "./parts.ts";

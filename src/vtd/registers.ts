@@ -4,6 +4,8 @@
  * Intel D51397, rev 5.10, "Register Descriptions". What a write does is in `RegisterEffects`; the
  * table itself has no behaviour. A register of an absent feature is not in the table: it reads 0.
  */
+
+import { GSTS, RTADDR } from "../../assembly/layout/vtd-base.ts";
 import { CAP, ECAP, VER } from "../../assembly/layout/vtd-capabilities.ts";
 import {
   CCMD,
@@ -14,7 +16,6 @@ import {
   FRCD_BYTES,
   FSTS,
   GCMD,
-  GSTS,
   ICS,
   IOTLB_REG,
   IOTLB_REG_OFFSET,
@@ -39,7 +40,6 @@ import {
   RDTC,
   REG,
   REGISTER_PAGE,
-  RTADDR,
 } from "../../assembly/layout/vtd-registers.ts";
 import type { Register, RegisterWrite } from "../registers.ts";
 import { type Layout, maskOf, putBits } from "../structure.ts";

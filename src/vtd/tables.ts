@@ -26,7 +26,7 @@ import {
   SROOT,
   SSPTE,
 } from "../../assembly/layout/vtd.ts";
-import { RTADDR, TTM } from "../../assembly/layout/vtd-registers.ts";
+import { RTADDR, TTM } from "../../assembly/layout/vtd-base.ts";
 import { checkBigInt, checkInteger, hex } from "../check.ts";
 import { ADDRESS_BITS, type GuestMemory } from "../memory.ts";
 import type { PageAllocator } from "../page-allocator.ts";

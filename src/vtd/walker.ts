@@ -1,6 +1,7 @@
 /** VtdWalker: walks Intel VT-d tables in guest memory, without queues or registers; caches if wanted. */
+
+import { GSTS } from "../../assembly/layout/vtd-base.ts";
 import { CAP } from "../../assembly/layout/vtd-capabilities.ts";
-import { GSTS } from "../../assembly/layout/vtd-registers.ts";
 import { VTD, VTD_ATTRIBUTES } from "../../assembly/layout/vtd-unit.ts";
 import { checkBigInt, checkInteger } from "../check.ts";
 import type { CoreExports } from "../core/exports.ts";

@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -69,6 +70,21 @@ describe("npm pack", () => {
     expect(text).not.toMatch(/from\s*["']node:|require\(/);
     writeFileSync(join(project, "out/bundle.mjs"), text);
     expect(execFileSync("node", ["out/bundle.mjs"], { cwd: project, encoding: "utf8" })).toBe(examples[0]?.prints);
+  });
+
+  it("loads two files and at most 85 kB of gzip for a walk", () => {
+    const dist = join(project, "node_modules/iommulator/dist");
+    const loaded = new Set<string>();
+    const load = (name: string): void => {
+      if (loaded.has(name)) return;
+      loaded.add(name);
+      const text = readFileSync(join(dist, name), "utf8");
+      for (const [, file = ""] of text.matchAll(/from\s*["'`]\.\/([^"'`]+)["'`]/g)) load(file);
+    };
+    load("index.js");
+    const bytes = Buffer.concat([...loaded].map((name) => readFileSync(join(dist, name))));
+    expect(loaded.size).toBe(2);
+    expect(gzipSync(bytes, { level: 9 }).length).toBeLessThanOrEqual(85_000);
   });
 
   it("has a working command", () => {

@@ -1,5 +1,6 @@
 /** A machine with one VT-d unit, driven as a driver would: through MMIO and guest memory only. */
-import { GCMD, GSTS, REG } from "../../assembly/layout/vtd-registers.ts";
+import { GSTS } from "../../assembly/layout/vtd-base.ts";
+import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
 import {
   GuestMemory,
   type HostBacking,

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { expect, describe as group, it } from "vitest";
 import { CONTEXT, FSPTE, IRTE, PASID, PASIDDIR, ROOT, SCONTEXT, SROOT, SSPTE } from "../../assembly/layout/vtd.ts";
+import { GSTS, RTADDR } from "../../assembly/layout/vtd-base.ts";
 import { CAP, ECAP, VER } from "../../assembly/layout/vtd-capabilities.ts";
 import {
   CC_INV,
@@ -26,7 +27,6 @@ import {
   FRCD,
   FSTS,
   GCMD,
-  GSTS,
   IOTLB_REG,
   IQA,
   IQERCD,
@@ -35,7 +35,6 @@ import {
   PMEN,
   PRS,
   REG,
-  RTADDR,
   VCMD,
   VCRSP,
 } from "../../assembly/layout/vtd-registers.ts";

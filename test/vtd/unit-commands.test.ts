@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GCMD, GSTS, REG } from "../../assembly/layout/vtd-registers.ts";
+import { GSTS } from "../../assembly/layout/vtd-base.ts";
+import { GCMD, REG } from "../../assembly/layout/vtd-registers.ts";
 import { VTD_PRESETS, VtdCapabilities } from "../../src/index.ts";
 import { capabilities, VtdMachine } from "../support/vtd-machine.ts";
 

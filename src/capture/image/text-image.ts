@@ -21,7 +21,8 @@ import {
   SROOT,
   SSPTE,
 } from "../../../assembly/layout/vtd.ts";
-import { GSTS, REG, RTADDR, TTM } from "../../../assembly/layout/vtd-registers.ts";
+import { GSTS, RTADDR, TTM } from "../../../assembly/layout/vtd-base.ts";
+import { REG } from "../../../assembly/layout/vtd-registers.ts";
 import { cleanLine } from "../../explain/text.ts";
 import { indexAt } from "../../explain/vtd-where.ts";
 import { ADDRESS_BITS } from "../../memory.ts";

@@ -1,7 +1,8 @@
 /** Puts one IOMMU's registers together from all that was given, and says what is missing and how to get it. */
 import { CR0, PAGE0 } from "../../../assembly/layout/smmuv3-registers.ts";
+import { GSTS } from "../../../assembly/layout/vtd-base.ts";
 import { VER } from "../../../assembly/layout/vtd-capabilities.ts";
-import { GSTS, REG } from "../../../assembly/layout/vtd-registers.ts";
+import { REG } from "../../../assembly/layout/vtd-registers.ts";
 import { putBits } from "../../structure.ts";
 import { InputError } from "../input.ts";
 import { RegisterDump } from "../registers.ts";

@@ -12,7 +12,7 @@ import {
   SROOT,
   SSPTE,
 } from "../../../assembly/layout/vtd.ts";
-import { RTADDR } from "../../../assembly/layout/vtd-registers.ts";
+import { RTADDR } from "../../../assembly/layout/vtd-base.ts";
 import { getField } from "../../structure.ts";
 import { choice, type Entry, LEADS_ON, type Shape, yes } from "../shape.ts";
 
