@@ -159,7 +159,9 @@ function deriveOddBits(unit: usize): void {
 
   // § 5.2 Config: without stage 1 every STE that has it is odd (without stage 2 no geometry exists)
   const noStage1 = has(f, FEATURE.STAGE1) ? 0 : mask(STE.V);
-  store<u64>(unit, beyondOas | noStage1 | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
+  // § 6.3 IDR0.TTENDIAN: the fast walk knows no big-endian descriptors, so it takes no stage 1 where all are
+  const notFast = bigOnly ? mask(STE.V) : 0;
+  store<u64>(unit, beyondOas | noStage1 | notFast | (has(f, FEATURE.CD2L) ? 0 : mask(STE.S1Fmt)), SMMU.STE_ODD0);
   store<u64>(
     unit,
     // § 5.2 EATS, S2S: forced stalls make any ATS behind stage 2 illegal
@@ -198,7 +200,7 @@ function deriveOddBits(unit: usize): void {
       mask(CD.AA64) |
       (mayStall && mayTerminate ? 0 : mask(CD.S)) |
       (noRazWi ? mask(CD.A) : 0) |
-      // the fast walk knows no big-endian descriptors
+      // the fast walk knows no big-endian descriptors; where there are no others, it stops at the STE
       mask(CD.ENDI) |
       (noAccess ? mask(CD.HA) : 0) |
       (noDirty ? mask(CD.HD) : 0) |
@@ -211,7 +213,9 @@ function deriveOddBits(unit: usize): void {
     mask(CD.V) |
       mask(CD.AA64) |
       (mayTerminate ? 0 : mask(CD.S)) |
-      (noRazWi ? mask(CD.A) : 0),
+      (noRazWi ? mask(CD.A) : 0) |
+      // § 5.4 ENDI: where only big-endian is implemented, 0 is ILLEGAL
+      (bigOnly ? mask(CD.ENDI) : 0),
     SMMU.CD_PLAIN0,
   );
 }

@@ -121,6 +121,43 @@ describe("hardware updates (HTTU), IHI 0070 3.13", () => {
   });
 });
 
+describe("an SMMU that implements big-endian tables alone, IHI 0070 6.3 IDR0.TTENDIAN, 5.4 ENDI", () => {
+  const bigOnly = { idr0: SERVER.idr0 | 0x60_0000 };
+  const behind = { config: 7, table2: { bigEndian: true }, ste: { S2ENDI: 1 } } as const;
+  const walks = (world: World) =>
+    ([undefined, "sized", "retain"] as const).flatMap((policy) => {
+      const walker = new SmmuWalker(world.memory, world.state, policy);
+      const batch = walker.batch(2);
+      for (const i of [0, 1]) batch.set(i, { sid: SID, address: VA });
+      batch.run(2);
+      const singles = [1, 2].map(() => walker.translate({ sid: SID, address: VA }));
+      return [batch.get(0), batch.get(1), ...singles];
+    });
+
+  it.each([
+    ["alone", {}],
+    ["behind stage 2", behind],
+  ])("refuses a CD with ENDI = 0 in every walk, cached or not: stage 1 %s", (_, setup) => {
+    // All else about it is good: where little-endian tables are implemented too, it translates.
+    const mixed = new World({ ...setup, state: { idr0: SERVER.idr0 & ~0x60_0000 } });
+    for (const outcome of walks(mixed)) expect(outcome).toMatchObject({ ok: true, address: PA });
+    const world = new World({ ...setup, state: bigOnly });
+    expect(event(world)).toBe("C_BAD_CD CD.ENDI");
+    for (const outcome of walks(world)) {
+      expect(outcome).toMatchObject({ ok: false, code: 0x0a, check: "CD.ENDI", recorded: true });
+    }
+  });
+
+  it.each([
+    ["alone", {}],
+    ["behind stage 2", behind],
+  ])("translates by a CD with ENDI = 1 in every walk, cached or not: stage 1 %s", (_, setup) => {
+    const world = new World({ ...setup, table1: { bigEndian: true }, cd: { ENDI: 1 }, state: bigOnly });
+    expect(ok(world).address).toBe(PA + 0x123n);
+    for (const outcome of walks(world)) expect(outcome).toMatchObject({ ok: true, address: PA });
+  });
+});
+
 describe("attributes, IHI 0070 13", () => {
   const of = (world: World, request?: Partial<Request>) => {
     const { type, shareability } = smmuAttributes(ok(world, request).attributes);
