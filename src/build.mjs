@@ -51,7 +51,7 @@ if (!existsSync(finished) || modified(finished) < newest) {
   await bundle();
 }
 
-/** One file for what every import needs, one for what only some do, and the core's bytes. */
+/** One file with all that a walk needs, the core's bytes among it, which every entry loads; the rest as entries share it. */
 async function bundle() {
   const { rolldown } = await import("rolldown");
   const common = {
@@ -80,9 +80,7 @@ async function bundle() {
   const [bytes] = readFileSync(embedded, "utf8").match(/".*"/s);
   output.sort((a, b) => (a.fileName === "index.js" ? 1 : b.fileName === "index.js" ? -1 : 0));
   for (const { fileName, code } of output) {
-    writeFileSync(
-      join(dist, fileName),
-      code.replace(PLACE, () => bytes),
-    );
+    const whole = code.replace(PLACE, () => bytes);
+    writeFileSync(join(dist, fileName), whole);
   }
 }
